@@ -1,0 +1,15 @@
+"""Fixtures that every room of the tests shares."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real clips beside the project; tests that need it skip elsewhere."""
+    if not (SHARED_DATA / "authors_page" / "manifest.jsonl").exists():
+        pytest.skip("the shared research data is not beside this checkout (../shared/data)")
+    return SHARED_DATA
