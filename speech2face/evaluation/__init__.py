@@ -1,0 +1,1 @@
+"""Protocols over saved features and faces; never runs a model."""
