@@ -1,0 +1,1 @@
+"""What there is to learn from: samples, manifests, and one file for each corpus."""

@@ -1,0 +1,151 @@
+"""Clips of the paper's project page, in two layouts.
+
+=============  =====================================================================================
+What           968 AVSpeech clips of about 930 people: speech, true face, and what the authors'
+               networks made of both. Source: repository `speech2face/speech2face.github.io`,
+               folder `figures/avspeech_res` (Oh et al., CVPR 2019).
+Speech         16 kHz mono. On the page every file is exactly 6.0 s long and a shorter clip is
+               repeated to fill it; the true length is end - start of the file's name.
+Pictures       224 x 224 JPEG. `face`: any pose, any background. `canonical` (F2F): the authors'
+               decoder on the true face; `s2f_exg*` (S2F): on the voice, at three exaggerations.
+               All renders are frontal, neutral, on white.
+Person         the YouTube id. A few people appear under several ids: name them in `same_person`.
+Split          the prepared layout stores one. For a checkout it is a seeded hash of the person.
+Not for        comparison with the paper's tables: 968 clips against 1.7 million, and whether the
+               authors trained on some of them is not stated.
+Terms          no licence is given; real voices and faces of people who agreed to nothing here.
+               Research only; nothing of it is redistributed, shown, or committed.
+=============  =====================================================================================
+
+Prepared layout: `manifest.jsonl`, `audio/ID.ogg`, `face/ID.jpg`, `canonical/ID.jpg`,
+`s2f_exg{0,0.7,1.4}/ID.jpg`, `gallery/*.jpg`. Checkout: `figures/avspeech_res/{Wav, Face_ori,
+Face_f2f, Face_exg0, Face_exg0.7, Face_exg1.4}/<11-character id>_<start>-<end>.{wav,jpg}`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speech2face.data.sample import Sample
+from speech2face.data.splits import check_disjoint, split_of_person
+from speech2face.errors import Speech2FaceError
+
+TEACHERS = ("s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")  # the authors' S2F, by exaggeration
+CLIP_SECONDS = 6.0  # every file of the page is filled or cut to it
+
+_PAGE = Path("figures") / "avspeech_res"
+_CLIP_NAME = re.compile(r"(?P<video>.{11})_(?P<start>\d+\.\d+)-(?P<end>\d+\.\d+)")
+_REMEDY = "give the prepared folder (with manifest.jsonl) or a checkout of the page's repository"
+
+
+def read(
+    root: Path, *, seed: int = 0, same_person: Mapping[str, str] | None = None
+) -> list[Sample]:
+    """Samples of either layout, told apart by what `root` holds.
+
+    Args:
+        root: prepared folder, or a checkout of the page's repository.
+        seed: of the split by person; a checkout has none of its own.
+        same_person: YouTube id to person, for people who appear under several ids.
+
+    Raises:
+        Speech2FaceError: `root` has neither layout, or a person is in two splits.
+    """
+    if (root / "manifest.jsonl").is_file():
+        samples = _read_prepared(root)
+    elif (root / _PAGE / "Wav").is_dir():
+        samples = _read_checkout(root / _PAGE, seed, same_person or {})
+    else:
+        raise Speech2FaceError("no clips of the authors' page here", _REMEDY, str(root))
+    check_disjoint(samples, str(root))
+    return samples
+
+
+def distractors(root: Path) -> list[Path]:
+    """True faces of people outside the samples, sorted by name; they only fill a gallery."""
+    return sorted((root / "gallery").glob("*.jpg"))
+
+
+def _read_prepared(root: Path) -> list[Sample]:
+    manifest = root / "manifest.jsonl"
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    return [
+        _prepared_sample(line, root, f"{manifest}, line {number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def _prepared_sample(line: str, root: Path, where: str) -> Sample:
+    try:
+        record: dict[str, Any] = json.loads(line)
+        name = record["id"]
+        return Sample(
+            id=name,
+            person=record["person"],
+            video=record["youtube_id"],
+            seconds=record["seconds"],
+            split=record["split"],
+            voice=root / "audio" / f"{name}.ogg",
+            face=root / "face" / f"{name}.jpg",
+            canonical=root / "canonical" / f"{name}.jpg",
+            teachers={teacher: root / teacher / f"{name}.jpg" for teacher in TEACHERS},
+        )
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise Speech2FaceError(f"not a clip of this corpus ({error!r})", _REMEDY, where) from error
+
+
+def _read_checkout(page: Path, seed: int, same_person: Mapping[str, str]) -> list[Sample]:
+    """One sample for each voice whose true face is there; a missing render is left out."""
+    samples = []
+    for voice in sorted((page / "Wav").glob("*.wav")):
+        name = _CLIP_NAME.fullmatch(voice.stem)
+        if name is None:
+            raise Speech2FaceError(
+                "the name is not <11 characters>_<start>-<end>", "use an unchanged checkout",
+                str(voice),
+            )  # fmt: skip
+        if (face := _picture(page, "Face_ori", voice.stem)) is None:
+            continue  # no pair, nothing to learn from
+        person = same_person.get(name["video"], name["video"])
+        renders = {teacher: _picture(page, _folder(teacher), voice.stem) for teacher in TEACHERS}
+        samples.append(
+            Sample(
+                id=voice.stem,
+                person=person,
+                video=name["video"],
+                seconds=_seconds(name["start"], name["end"], voice),
+                split=split_of_person(person, seed=seed),
+                voice=voice,
+                face=face,
+                canonical=_picture(page, "Face_f2f", voice.stem),
+                teachers={teacher: file for teacher, file in renders.items() if file},
+            )
+        )
+    if not samples:
+        raise Speech2FaceError("the checkout holds no clip with a face", _REMEDY, str(page))
+    return samples
+
+
+def _seconds(start: str, end: str, voice: Path) -> float:
+    """Length of the speech itself: what follows it in the file is the same speech again."""
+    seconds = round(float(end) - float(start), 6)
+    if seconds <= 0:
+        raise Speech2FaceError(
+            f"the clip ends {-seconds} s before it starts", "use an unchanged checkout", str(voice)
+        )
+    return min(seconds, CLIP_SECONDS)
+
+
+def _folder(teacher: str) -> str:
+    return teacher.replace("s2f_", "Face_")
+
+
+def _picture(page: Path, folder: str, stem: str) -> Path | None:
+    """`<stem>.jpg` or `.png`; stems hold dots, so a suffix is appended, never replaced."""
+    for suffix in (".jpg", ".png", ".jpeg"):
+        if (file := page / folder / f"{stem}{suffix}").is_file():
+            return file
+    return None

@@ -1,0 +1,137 @@
+"""A corpus as a file: one sample a line, in JSON, with paths relative to the file itself."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from speech2face.data.sample import Sample
+from speech2face.data.splits import check_disjoint
+from speech2face.errors import Speech2FaceError
+
+_PATHS = ("voice", "face", "canonical", "landmarks")
+_KNOWN = {attribute.name for attribute in fields(Sample)}
+_REQUIRED = ("id", "person", "voice")
+
+
+def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
+    """Write samples in the given order; the file appears whole or not at all.
+
+    Raises:
+        Speech2FaceError: an id occurs twice, or a person or a video is in two splits.
+    """
+    samples = list(samples)
+    _check_unique(samples, str(path))
+    check_disjoint(samples, str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(_as_json(sample, path.parent), sort_keys=True) for sample in samples]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_manifest(path: Path) -> list[Sample]:
+    """Samples in the order of the file, checked to be unique and disjoint by person.
+
+    Raises:
+        Speech2FaceError: names the file, the line and what is wrong with it.
+    """
+    if not path.is_file():
+        raise Speech2FaceError("there is no such manifest", "give the path of a .jsonl", str(path))
+    samples = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            samples.append(_read_line(line, path.parent, f"{path}, line {number}"))
+    if not samples:
+        raise Speech2FaceError("the manifest is empty", "write one sample a line", str(path))
+    _check_unique(samples, str(path))
+    check_disjoint(samples, str(path))
+    return samples
+
+
+def manifest_hash(path: Path) -> str:
+    """SHA-256 of the file as hexadecimal digits: the name of a split in every record."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def missing_files(samples: Sequence[Sample]) -> list[Path]:
+    """Files that the samples name and that do not exist, in order."""
+    named = [
+        file
+        for sample in samples
+        for file in (*(getattr(sample, name) for name in _PATHS), *sample.teachers.values())
+        if file is not None
+    ]
+    return [file for file in named if not file.is_file()]
+
+
+def _as_json(sample: Sample, folder: Path) -> dict[str, Any]:
+    """What is set, paths in POSIX form relative to `folder`."""
+    record: dict[str, Any] = {}
+    for name in (attribute.name for attribute in fields(Sample)):
+        value = getattr(sample, name)
+        if name == "teachers":
+            value = {teacher: _relative(file, folder) for teacher, file in value.items()}
+        elif name in _PATHS and value is not None:
+            value = _relative(value, folder)
+        elif name == "labels":
+            value = dict(value)
+        if value not in (None, {}):
+            record[name] = value
+    return record
+
+
+def _read_line(line: str, folder: Path, where: str) -> Sample:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise Speech2FaceError(
+            f"not JSON ({error.msg})", "write one JSON object a line", where
+        ) from error
+    if not isinstance(record, dict):
+        raise Speech2FaceError("not a JSON object", "write one JSON object a line", where)
+    if unknown := sorted(record.keys() - _KNOWN):
+        raise Speech2FaceError(f"unknown keys {unknown}", f"known are {sorted(_KNOWN)}", where)
+    if absent := [name for name in _REQUIRED if name not in record]:
+        raise Speech2FaceError(f"no {', no '.join(absent)}", f"needed are {_REQUIRED}", where)
+    _check_types(record, where)
+    for name in _PATHS:
+        if name in record:
+            record[name] = folder / record[name]
+    teachers = record.get("teachers", {})
+    record["teachers"] = {teacher: folder / file for teacher, file in teachers.items()}
+    try:
+        return Sample(**record)
+    except Speech2FaceError as error:
+        raise Speech2FaceError(error.problem, error.remedy, where) from error
+
+
+def _check_types(record: dict[str, Any], where: str) -> None:
+    for name, value in record.items():
+        if name in ("teachers", "labels"):
+            good = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+            expected = "an object of strings"
+        elif name == "seconds":
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            expected = "a number"
+        else:
+            good, expected = isinstance(value, str), "a string"
+        if not good:
+            raise Speech2FaceError(f"{name} is {value!r}", f"{name} must be {expected}", where)
+
+
+def _check_unique(samples: Iterable[Sample], path: str) -> None:
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise Speech2FaceError(
+                f"sample id {sample.id!r} occurs twice", "give every clip its own id", path
+            )
+        seen.add(sample.id)
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return Path(os.path.relpath(file.absolute(), folder.absolute())).as_posix()

@@ -1,0 +1,64 @@
+"""One clip: a voice and, where there is one, the face of the same moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from speech2face.errors import Speech2FaceError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+LABELS = ("gender", "nationality", "age_group", "language")  # evaluation reads them, training never
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What is known of one clip without opening its files.
+
+    Attributes:
+        id: unique in its manifest, a legal file stem.
+        person: who speaks; the unit of every split.
+        voice: speech, any file PyAV reads.
+        face: photograph of the person in the same clip, any pose.
+        canonical: frontal, neutral rendering of the same face (F2F), on white.
+        landmarks: JSON list of 68 points `(x, y)` in pixels of `canonical`; without it they
+            are detected.
+        teachers: what other models made of this voice, by the name of the model.
+        video: recording that the clip was cut from; several clips may share it.
+        seconds: length of the speech. A longer file holds repetitions after that.
+        split: `train`, `val`, `test`, or None where the corpus has not been split.
+        labels: some of `LABELS`. Words of a corpus about a person, for evaluation only.
+    """
+
+    id: str
+    person: str
+    voice: Path
+    face: Path | None = None
+    canonical: Path | None = None
+    landmarks: Path | None = None
+    teachers: Mapping[str, Path] = field(default_factory=dict)
+    video: str | None = None
+    seconds: float | None = None
+    split: Split | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id or Path(self.id).name != self.id:
+            raise Speech2FaceError(
+                f"sample id {self.id!r} cannot name a file", "use a name without separators"
+            )
+        if not self.person:
+            raise Speech2FaceError(f"sample {self.id} names no person", "give every clip a person")
+        if self.split is not None and self.split not in SPLITS:
+            raise Speech2FaceError(
+                f"sample {self.id} is in split {self.split!r}", f"splits are {list(SPLITS)}"
+            )
+        if self.seconds is not None and not self.seconds > 0:
+            raise Speech2FaceError(
+                f"sample {self.id} lasts {self.seconds} seconds", "give a positive length"
+            )
+        if unknown := sorted(self.labels.keys() - set(LABELS)):
+            raise Speech2FaceError(
+                f"sample {self.id} has unknown labels {unknown}", f"known are {list(LABELS)}"
+            )

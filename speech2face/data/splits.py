@@ -1,0 +1,54 @@
+"""Who is on which side: a split by person, and the check that no person is on two sides."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from speech2face.data.sample import Sample, Split
+from speech2face.errors import Speech2FaceError
+
+SHARES: Mapping[Split, float] = MappingProxyType({"train": 0.8, "val": 0.1, "test": 0.1})
+
+
+def split_of_person(person: str, *, seed: int = 0, shares: Mapping[Split, float] = SHARES) -> Split:
+    """Split of a person by a hash of the name: no list, no order, the same on every machine.
+
+    Args:
+        person: name as the corpus writes it, the same for all clips of the person.
+        seed: another seed gives another, independent split.
+        shares: expected share of persons in each split; they add up to 1.
+
+    Raises:
+        Speech2FaceError: the shares are negative or do not add up to 1.
+    """
+    if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
+        raise Speech2FaceError(f"shares {dict(shares)}", "give shares that add up to 1")
+    digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
+    for split, share in shares.items():
+        if position < share:
+            return split
+        position -= share
+    return tuple(shares)[-1]  # rounding left a sliver above the last edge
+
+
+def check_disjoint(samples: Iterable[Sample], path: str | None = None) -> None:
+    """Refuse samples of which a person or a video stands in two splits (protocols, P0).
+
+    Raises:
+        Speech2FaceError: names the person or video and both splits.
+    """
+    side: dict[tuple[str, str], str] = {}
+    for sample in samples:
+        if sample.split is None:
+            continue
+        for kind, name in (("person", sample.person), ("video", sample.video)):
+            if name is None:
+                continue
+            first = side.setdefault((kind, name), sample.split)
+            if first != sample.split:
+                raise Speech2FaceError(
+                    f"{kind} {name!r} is in splits {first!r} and {sample.split!r}",
+                    "put all clips of a person, and of a video, into one split",
+                    path,
+                )
