@@ -12,7 +12,7 @@ from speech2face.errors import Speech2FaceError
 
 # Formats of cameras and browsers. Not everything Pillow knows: some of its readers start other
 # programs (EPS), others are seldom used and therefore seldom tested.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 80_000_000  # 240 MB as RGB; below the number at which Pillow itself warns
 MIN_SIDE = 32  # pixels; a face in less is a few dots
 
