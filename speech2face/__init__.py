@@ -1,0 +1,12 @@
+"""A face consistent with a voice: Speech2Face (Oh et al., CVPR 2019) as software that runs.
+
+>>> import speech2face
+>>> model = speech2face.load_model()
+>>> model.reconstruct("voice.m4a").image.save("face.png")  # doctest: +SKIP
+"""
+
+from speech2face.errors import Speech2FaceError
+from speech2face.inference.pipeline import Face, Pipeline, load_model
+
+__version__ = "0.1.0"
+__all__ = ["Face", "Pipeline", "Speech2FaceError", "__version__", "load_model"]

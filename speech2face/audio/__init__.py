@@ -1,0 +1,1 @@
+"""Sound file -> waveform -> spectrogram. Knows nothing of faces."""

@@ -1,0 +1,62 @@
+"""`speech2face`: the sub-commands, and what becomes of an error."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+
+from speech2face import Speech2FaceError, __version__
+from speech2face.cli import models, reconstruct
+
+# A sub-command is a file with `add_parser(subparsers)`, which sets `run=`: arguments to exit
+# status. What is heavy it imports inside `run`, so that the others start without.
+COMMANDS = (reconstruct, models)
+
+DESCRIPTION = "A face consistent with a voice: an average-looking face, never the speaker's own."
+EPILOG = """\
+example:
+  speech2face reconstruct voice.m4a --out faces     writes faces/voice.png
+
+exit status: 0 all done, 1 something could not be done (one line says what), 2 wrong usage
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, that of the process unless given; returns its exit status."""
+    if isinstance(sys.stdout, TextIOWrapper):  # so that any file name can be printed
+        sys.stdout.reconfigure(errors="surrogateescape")
+    try:
+        parsed = _parser().parse_args(arguments)
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except Speech2FaceError as error:
+        print(error if error.path else f"speech2face: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("speech2face: stopped", file=sys.stderr)
+        return 130
+    except SystemExit as stop:  # argparse: 0 after --help, 2 for wrong usage
+        return int(stop.code or 0)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="speech2face",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"speech2face {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

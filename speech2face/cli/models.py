@@ -1,0 +1,41 @@
+"""`speech2face models`: which models came with the package, and whether they are whole."""
+
+import argparse
+from typing import Any
+
+from speech2face.models import hub
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `models list` and `models verify`."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list or verify the embedded models",
+        description="The models that came with this installation.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser(
+        "list", help="name, size, licence and file", description="One line a model."
+    )
+    listing.set_defaults(run=_list)
+    verifying = actions.add_parser(
+        "verify",
+        help="compare SHA-256 digests",
+        description="Compare every embedded model with the SHA-256 digest on its card.",
+    )
+    verifying.set_defaults(run=_verify)
+
+
+def _list(_: argparse.Namespace) -> int:
+    for model in hub.list_models():
+        size = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.is_present else "missing"
+        licence = model.card.get("licence", "licence not stated")
+        print(f"{model.name}  {size}  {licence}  {model.path}")
+    return 0
+
+
+def _verify(_: argparse.Namespace) -> int:
+    for model in hub.list_models():
+        hub.verify(model)
+        print(f"{model.name}  whole  sha256 {model.sha256}")
+    return 0

@@ -1,0 +1,1 @@
+"""The exported model at work: one ONNX graph from waveform to image."""

@@ -1,0 +1,1 @@
+"""What is trained, and how weights are named, stored and found."""
