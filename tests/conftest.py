@@ -13,3 +13,11 @@ def shared_data() -> Path:
     if not (SHARED_DATA / "authors_page" / "manifest.jsonl").exists():
         pytest.skip("the shared research data is not beside this checkout (../shared/data)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def stand_in_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny exported model of the same contract as the real one, without trained weights."""
+    from stand_in import write_stand_in
+
+    return write_stand_in(tmp_path_factory.mktemp("model") / "stand_in.onnx")

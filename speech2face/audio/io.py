@@ -28,6 +28,8 @@ SAMPLE_RATES = (4_000, 768_000)  # Hz, the lowest and the highest accepted
 # these it is below -100 dB, and speech up to 7.6 kHz passes within 0.1 dB.
 RESAMPLER = "filter_size=128:cutoff=0.98"
 
+_EXPORT_AGAIN = "export the recording again, as 16-bit wav or flac"
+
 Waveform = NDArray[np.float32]  # [L], mono, in [-1, 1]
 
 
@@ -84,11 +86,7 @@ def as_recording(
         Speech2FaceError: another shape or type, silent, too short, not finite.
     """
     channels = _channels_first(np.asarray(samples))  # [C, L]
-    low, high = SAMPLE_RATES
-    if not (low <= sample_rate <= high and int(sample_rate) == sample_rate):
-        remedy = f"give the rate of the samples in whole Hz, {low} to {high}"
-        raise Speech2FaceError(f"sample_rate is {sample_rate!r}", remedy)
-    rate = int(sample_rate)
+    rate = _checked_rate(sample_rate)
     seconds = range(0, channels.shape[1], rate)  # a block each, so that the rest is never touched
     blocks = ((_mono(channels[:, start : start + rate]), rate) for start in seconds)
     return _record(blocks, max_seconds)
@@ -111,6 +109,14 @@ def _record(blocks: Iterable[tuple[Waveform, int]], max_seconds: float) -> Recor
     if peak > 1:  # lossy codecs and the resampler overshoot: scaled, for clipping would distort
         waveform = waveform / np.float32(peak)
     return Recording(np.ascontiguousarray(waveform), truncated=n_samples > n_wanted)
+
+
+def _checked_rate(sample_rate: int) -> int:
+    low, high = SAMPLE_RATES
+    if not (low <= sample_rate <= high and int(sample_rate) == sample_rate):
+        problem = f"has a sample rate of {sample_rate} Hz"
+        raise Speech2FaceError(problem, f"give sound with a whole rate of {low} to {high} Hz")
+    return int(sample_rate)
 
 
 def _refuse_unusable(waveform: Waveform) -> None:
@@ -152,7 +158,7 @@ def _mono(channels: NDArray[Any]) -> Waveform:
     mono: Waveform = channels.mean(axis=0, dtype=np.float64).astype(np.float32)  # [L]
     if not np.isfinite(mono).all():
         problem = "holds samples that are not finite numbers"
-        raise Speech2FaceError(problem, "export the recording again, as 16-bit wav or flac")
+        raise Speech2FaceError(problem, _EXPORT_AGAIN)
     return mono
 
 
@@ -222,29 +228,45 @@ class _Packets:
             problem = "has no sound track"
             raise Speech2FaceError(problem, "give a recording in which somebody speaks")
         packets = self.container.demux(stream)
+        as_floats = _AsFloats()
+        n_frames = 0
         while True:
             try:
                 frames = next(packets).decode()
             except StopIteration:
-                return
+                break
             except av.FFmpegError:
                 # Of a packet: the next may be sound again. Of the container: `packets` has ended.
                 self.damaged = True
                 continue
             for frame in frames:
-                yield _mono(_samples(frame)), frame.sample_rate
+                n_frames += 1
+                yield _mono(as_floats.channels(frame)), _checked_rate(frame.sample_rate)
+        if self.damaged and n_frames == 0:
+            raise Speech2FaceError("holds sound that cannot be decoded", _EXPORT_AGAIN)
 
 
-def _samples(frame: Any) -> NDArray[Any]:
-    """Samples of a decoded frame in their own type, `[C, L]`."""
-    try:
-        samples: NDArray[Any] = frame.to_ndarray()
-    except ValueError as unknown:
-        problem = f"has samples of the rare type {frame.format.name}"
-        raise Speech2FaceError(problem, "export it again, as 16-bit wav or flac") from unknown
-    if frame.format.is_packed:  # [1, L * C], channel by channel within a sample
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    return samples
+class _AsFloats:
+    """Samples of decoded frames as float32, whatever type and layout the codec has."""
+
+    def __init__(self) -> None:
+        self.kind: tuple[str, str, int] | None = None
+        self.convert: Any = None
+
+    def channels(self, frame: Any) -> Waveform:
+        """`[C, L]`; by way of interleaved samples, as PyAV 18 crashes on 8 planes of a frame."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self.kind:
+            _, layout, rate = self.kind = kind
+            self.convert = _av().AudioResampler(format="flt", layout=layout, rate=rate)
+        frame.pts = None  # samples follow each other; gaps in a file's clock are not speech
+        n_channels = frame.layout.nb_channels
+        try:
+            packed = [part.to_ndarray()[0] for part in self.convert.resample(frame)]  # [L * C]
+        except _av().FFmpegError as error:
+            problem = f"has {n_channels} channels of a layout that cannot be mixed"
+            raise Speech2FaceError(problem, "export it again, in mono") from error
+        return np.concatenate(packed).reshape(-1, n_channels).T
 
 
 def _opened(name: str) -> BufferedReader:
