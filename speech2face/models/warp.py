@@ -271,8 +271,9 @@ def boundary_points(height: int, width: int, per_edge: int = 2) -> Tensor:
     """
     right, bottom = float(width - 1), float(height - 1)
     corners = torch.tensor([[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])  # [4, 2]
-    along = torch.arange(per_edge)[:, None, None] / max(per_edge, 1)  # [per_edge, 1, 1]
-    return torch.lerp(corners, corners.roll(-1, dims=0), along).flatten(0, 1)  # [4 * per_edge, 2]
+    along = torch.arange(per_edge)[:, None] / max(per_edge, 1)  # [per_edge, 1]
+    edges = corners.roll(-1, dims=0) - corners  # [4, 2]
+    return (corners[:, None] + along * edges[:, None]).flatten(0, 1)  # [4 * per_edge, 2]
 
 
 def _motion(start: Tensor, end: Tensor, fixed: Tensor | None, config: WarpConfig) -> Spline:
