@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.controls import shuffles
 from speech2face.evaluation.uncertainty import PersonBootstrap, Score, as_names
 from speech2face.face.landmarks import (
     ALARE_LEFT,
@@ -274,7 +275,8 @@ def correlate(
         means). Details: `p` and `p Holm`, which take clips as independent.
 
     Raises:
-        Speech2FaceError: fewer than three clips, one person only, or lengths that differ.
+        Speech2FaceError: fewer than three clips, one person only (or of each gender), or lengths
+            that differ.
     """
     left, right = measure_faces(reference), measure_faces(predicted)  # [B, 13] each
     people = as_names(persons, len(left), "persons")
@@ -284,12 +286,11 @@ def correlate(
             "give one of each for every clip, and at least three clips",
         )
     bootstrap = bootstrap or PersonBootstrap.draw(people, seed=seed)
-    generator = np.random.default_rng(seed)
     r = pearson_r(left, right)  # [13]
     p = pearson_p(r, len(people))
     details = {"p": p, "p Holm": holm(p)}
     draws = pearson_r(left, right, bootstrap.counts[:, bootstrap.columns(people)])  # [R, 13]
-    shuffled = _shuffled_r(left, right, people, n_shuffles, generator)
+    shuffled = _shuffled_r(left, right, people, n_shuffles, seed)
     controls = {
         "shuffled": shuffled.mean(axis=0),
         "shuffled 97.5%": np.percentile(shuffled, 97.5, axis=0),
@@ -299,7 +300,7 @@ def correlate(
         groups = as_names(genders, len(left), "genders")
         of_left, of_right = group_means(left, groups), group_means(right, groups)
         oracle = pearson_r(left, of_left)
-        within = _shuffled_r(left, right, people, n_shuffles, generator, groups)
+        within = _shuffled_r(left, right, people, n_shuffles, seed, groups)
         controls["same gender shuffled"] = within.mean(axis=0)
         controls["within gender"] = pearson_r(left - of_left, right - of_right)
     return [
@@ -328,21 +329,9 @@ def _shuffled_r(
     right: NDArray[np.float64],
     persons: NDArray[np.str_],
     n_shuffles: int,
-    generator: np.random.Generator,
+    seed: int,
     groups: NDArray[np.str_] | None = None,
 ) -> NDArray[np.float64]:
-    """r of every draw that gives each face a random one of another person, `[n_shuffles, 13]`.
-
-    With `groups`, of another person of the same group; who is alone in it is left out.
-    """
-    eligible = persons[:, None] != persons[None, :]  # [B, B]
-    if groups is not None:
-        eligible &= groups[:, None] == groups[None, :]
-    kept = eligible.any(axis=1)
-    if kept.sum() < 3:
-        return np.zeros((n_shuffles, left.shape[1]))  # nobody to exchange with: no control
-    r = np.empty((n_shuffles, left.shape[1]))
-    for draw in range(n_shuffles):
-        lottery = np.where(eligible[kept], generator.random((int(kept.sum()), len(persons))), -1)
-        r[draw] = pearson_r(left[kept], right[lottery.argmax(axis=1)])
-    return r
+    """r of every draw that gives each face one of another person (of its group), `[draws, 13]`."""
+    drawn = shuffles(persons, groups=groups, n_shuffles=n_shuffles, seed=seed)
+    return np.stack([pearson_r(left[one.rows], right[one.taken_from]) for one in drawn])

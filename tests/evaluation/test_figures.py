@@ -1,0 +1,182 @@
+"""Figures are tested by their data, and that drawing them gives a readable picture."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from speech2face.data.invented import draw, traits_of
+from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.attributes import confusion
+from speech2face.evaluation.craniofacial import MEASURES, correlate
+from speech2face.evaluation.figures import (
+    Bar,
+    BarPanel,
+    Curve,
+    FaceGrid,
+    LandmarkPair,
+    columns_of_pictures,
+    draw_bars,
+    draw_confusions,
+    draw_correlations,
+    draw_curves,
+    draw_grid,
+    draw_landmarks,
+    draw_measures,
+    draw_projections,
+    draw_shares,
+    label_shares,
+    retrieval_examples,
+    rows_of_pictures,
+    training_curves,
+)
+from speech2face.evaluation.uncertainty import Interval, Score
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> list[Path]:
+    """Drawings of six people of the invented world."""
+    paths = [tmp_path / f"{person}.png" for person in range(6)]
+    for person, path in enumerate(paths):
+        Image.fromarray(draw(traits_of(person)).image).save(path)
+    return paths
+
+
+def drawn(path: Path) -> np.ndarray:
+    """The picture, which must hold more than blank paper."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.std() > 5
+    return pixels
+
+
+def test_a_triplets_page_has_one_row_a_clip_and_one_column_a_kind(faces: list[Path]) -> None:
+    columns = {"true": faces[:3], "F2F": faces[3:], "S2F": faces[:3]}
+    grid = columns_of_pictures("triplets", columns, ["a", "b", "c"], limit=2)
+    assert grid.columns == ("true", "F2F", "S2F")
+    assert grid.rows == ("a", "b")
+    assert grid.faces == (
+        (faces[0], faces[3], faces[0]),
+        (faces[1], faces[4], faces[1]),
+    )
+
+
+def test_a_comparison_lying_down_has_one_row_a_kind(faces: list[Path]) -> None:
+    grid = rows_of_pictures("3 s and 6 s", {"true": faces[:3], "3 s": faces[3:], "6 s": faces[:3]})
+    assert grid.rows == ("true", "3 s", "6 s")
+    assert grid.faces[1] == tuple(faces[3:])
+
+
+def test_drawn_grid_shows_the_faces_and_frames_the_marked_one(
+    faces: list[Path], tmp_path: Path
+) -> None:
+    plain = FaceGrid("two", ("x", "y"), ("row",), ((faces[0], None),))
+    marked = FaceGrid("two", ("x", "y"), ("row",), ((faces[0], None),), marked=frozenset({(0, 0)}))
+    first = drawn(draw_grid(plain, tmp_path / "plain.png"))
+    second = drawn(draw_grid(marked, tmp_path / "marked.png"))
+    assert first.shape == second.shape
+    green = np.all(np.abs(second.astype(int) - [0x00, 0x9E, 0x73]) < 12, axis=-1)
+    assert green.sum() > 4 * 100  # four sides
+    again = draw_grid(plain, tmp_path / "again.png")
+    assert again.read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
+def test_a_grid_of_ragged_rows_is_refused(faces: list[Path]) -> None:
+    with pytest.raises(Speech2FaceError, match="2 rows of 2"):
+        FaceGrid("bad", ("a", "b"), ("1", "2"), ((faces[0], None), (faces[1],)))
+
+
+def test_retrieval_examples_rank_as_a_full_sort_does_and_end_with_a_miss(
+    faces: list[Path],
+) -> None:
+    gallery = np.eye(6)
+    query = gallery.copy()
+    query[5] = [5, 4, 3, 2, 1, 0.1]  # its own face comes last
+    query[4] = [0, 0, 0, 2, 1, 0]  # its own face comes second
+    grid = retrieval_examples(
+        query, gallery, range(6), faces, faces, distance="cosine", n_rows=6, n_nearest=3
+    )
+    assert grid.rows == (
+        *("true face is 1 of 6",) * 4,
+        "true face is 2 of 6",
+        "true face is 6 of 6",
+    )
+    assert grid.marked == {(0, 1), (1, 1), (2, 1), (3, 1), (4, 2)}
+    assert grid.faces[4] == (faces[4], faces[3], faces[4], faces[0], faces[4])
+    assert grid.faces[5][-1] == faces[5] and faces[5] not in grid.faces[5][1:4]
+
+
+def test_retrieval_examples_leave_out_other_photos_of_the_person(faces: list[Path]) -> None:
+    gallery = np.eye(6)
+    eligible = np.ones((6, 6), bool)
+    eligible[0, 1] = False  # the same person's other photo, and the nearest
+    query = np.eye(6)
+    query[0] = [1, 2, 0, 0, 0, 0]
+    grid = retrieval_examples(
+        query, gallery, range(6), faces, faces, distance="cosine", eligible=eligible, n_rows=7
+    )
+    assert "true face is 1 of 5" in grid.rows
+
+
+def test_training_curves_read_numbers_by_name_and_skip_a_torn_line(tmp_path: Path) -> None:
+    stats = tmp_path / "stats.jsonl"
+    lines = [
+        {"samples_seen": 8, "total": 3.0, "losses": {"decoder": 2.0}, "step": 1},
+        {"samples_seen": 16, "total": 1.5, "losses": {"decoder": 1.0}, "step": 2},
+        {"note": "no clock"},
+    ]
+    stats.write_text("\n".join(map(json.dumps, lines)) + '\n{"samples_seen": 24, "to')
+    curves = training_curves(stats)
+    assert sorted(curves) == ["losses.decoder", "total"]
+    np.testing.assert_array_equal(curves["total"].samples_seen, [8, 16])
+    np.testing.assert_array_equal(curves["losses.decoder"].values, [2, 1])
+    with pytest.raises(Speech2FaceError, match="no loss is called 'nothing'"):
+        training_curves(stats, ["nothing"])
+    stats.write_text("{}\n")
+    with pytest.raises(Speech2FaceError, match="samples_seen"):
+        training_curves(stats)
+    with pytest.raises(Speech2FaceError, match="no training statistics"):
+        training_curves(tmp_path / "absent.jsonl")
+
+
+def test_label_shares_count_and_keep_the_order() -> None:
+    assert label_shares(["b", "a", "b", "b"], ["b", "a", "c"]) == {"b": 0.75, "a": 0.25, "c": 0}
+
+
+def crowd(n: int, seed: int) -> np.ndarray:
+    people = np.stack([draw(traits_of(person)).landmarks for person in range(n)])
+    return people + np.random.default_rng(seed).normal(scale=1.5, size=people.shape)
+
+
+def test_every_other_figure_can_be_drawn(faces: list[Path], tmp_path: Path) -> None:
+    tables = {
+        "S2F": confusion(list("ffmm"), ["f", "m", "m", None]),
+        "F2F": confusion(list("ffmm"), list("ffmm")),
+    }
+    drawn(draw_confusions(tables, tmp_path / "confusions.png"))
+    drawn(draw_shares({"gender": label_shares(list("ffmm"))}, tmp_path / "shares.png"))
+    left, right = crowd(24, 1), crowd(24, 2)
+    pairs = [
+        LandmarkPair(faces[i], faces[i], points, other)
+        for i, (points, other) in enumerate(zip(left[:3], right[:3], strict=True))
+    ]
+    drawn(draw_landmarks(pairs, tmp_path / "landmarks.png"))
+    drawn(draw_measures(left[0], tmp_path / "measures.png"))
+    scores = correlate(left, right, range(24), genders=["f", "m"] * 12, n_shuffles=50)
+    paper = {measure.name: 0.2 for measure in MEASURES}
+    drawn(draw_correlations(scores, tmp_path / "correlations.png", paper))
+    plane = np.random.default_rng(0).normal(size=(10, 2))
+    labels = {"gender": list("fmfmfmfmfm"), "age": list("1122112211")}
+    drawn(draw_projections({"voice": plane, "face": plane}, labels, tmp_path / "tsne.png"))
+    curve = Curve(np.arange(5.0), np.arange(5.0)[::-1])
+    drawn(draw_curves({"run": {"total": curve}}, tmp_path / "curves.png"))
+    interval = Interval(0.6, 0.8, "two-way", 100, 0)
+    score = Score("1:2 U", 0.7, 0.5, 10, 9, interval=interval, oracle=0.75)
+    drawn(draw_bars([BarPanel("1:2", (Bar("ours", score),))], tmp_path / "bars.png"))
+
+
+def test_measures_can_only_be_drawn_on_the_68_point_scheme(tmp_path: Path) -> None:
+    with pytest.raises(Speech2FaceError, match="68"):
+        draw_measures(np.zeros((5, 2)), tmp_path / "no.png")
