@@ -36,6 +36,21 @@ def test_points_without_a_partner_are_those_of_the_midline() -> None:
     assert midline == [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
 
 
+def test_neighbours_on_a_contour_are_neighbours_in_the_mirror() -> None:
+    open_contours = ("JAW", "RIGHT_EYEBROW", "LEFT_EYEBROW", "NOSE_BRIDGE", "NOSE_BASE")
+    closed_contours = ("RIGHT_EYE", "LEFT_EYE", "OUTER_LIPS", "INNER_LIPS")
+    neighbours = set()
+    for name in (*open_contours, *closed_contours):
+        points = list(range(N_LANDMARKS)[getattr(scheme, name)])
+        neighbours |= {frozenset(step) for step in zip(points, points[1:], strict=False)}
+        if name in closed_contours:
+            neighbours.add(frozenset((points[-1], points[0])))
+    partner = {point: point for point in range(N_LANDMARKS)}
+    for right, left in PAIRS:
+        partner[right], partner[left] = left, right
+    assert {frozenset(partner[point] for point in step) for step in neighbours} == neighbours
+
+
 @pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
 def test_two_mirrors_give_the_same_face_again(leading: tuple[int, ...]) -> None:
     points = random_landmarks(*leading)

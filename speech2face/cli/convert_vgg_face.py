@@ -1,0 +1,56 @@
+"""`speech2face convert-vgg-face`: a public VGG-Face file to ours."""
+
+import argparse
+from typing import Any
+
+from speech2face.errors import Speech2FaceError
+
+# Those of `vgg_face_convert.LAYOUTS`, which would load torch; a test compares the two.
+LAYOUTS = ("auto", "pytorch", "matconvnet", "caffe", "numpy", "torch7")
+
+DESCRIPTION = """\
+Convert one of the public VGG-Face weight files (vgg_face_dag.pth, vgg-face.mat,
+VGG_FACE.caffemodel, VGG_FACE.t7, or an .npz of the Caffe blobs) to safetensors.
+The weights are not part of this project; they were released for non-commercial research.
+No code inside the source file is run.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `convert-vgg-face`."""
+    parser = subparsers.add_parser(
+        "convert-vgg-face",
+        help="make our VGG-Face file out of a public one",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="the public file")
+    parser.add_argument("destination", metavar="OUT.safetensors", help="the file to write")
+    parser.add_argument("--sha256", metavar="HEX", help="refuse a source with another hash")
+    parser.add_argument(
+        "--layout",
+        default="auto",
+        choices=LAYOUTS,
+        help="how the source is laid out (default: by its content)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert and say what was written; exit status 0."""
+    try:
+        from speech2face.face.vgg_face_convert import convert
+    except ModuleNotFoundError as missing:
+        remedy = 'run pip install "speech2face[train]"'
+        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
+    converted = convert(
+        arguments.source,
+        arguments.destination,
+        sha256=arguments.sha256,
+        layout=arguments.layout,
+        overwrite=arguments.force,
+    )
+    print(f"{converted.path}: {converted.n_parameters:,} parameters from layout {converted.layout}")
+    print(f"source SHA-256 {converted.sha256}")
+    return 0
