@@ -24,6 +24,7 @@ from speech2face.errors import Speech2FaceError
 
 FORMAT = 1
 MAKE_AGAIN = "make the file again with `speech2face extract`"
+MISSING_LABEL = ""  # a person without a label is eligible for no stratum that asks for it
 _NAMES_SHOWN = 3
 
 
@@ -308,7 +309,8 @@ class Labels:
             )
         nothing: Mapping[str, str] = {}
         return np.array(
-            [self.rows.get(str(key), nothing).get(name, "") for key in wanted], dtype=np.str_
+            [self.rows.get(str(key), nothing).get(name, MISSING_LABEL) for key in wanted],
+            dtype=np.str_,
         )
 
 
@@ -341,7 +343,11 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise Speech2FaceError(
                 f"line {number} is not an object", "give one JSON object a line", str(path)
             )
-        yield number, {c: "" if value is None else str(value) for c, value in record.items()}
+        yield number, {c: _text(value) for c, value in record.items()}
+
+
+def _text(value: object) -> str:
+    return MISSING_LABEL if value is None else str(value)
 
 
 def _names(header: Mapping[str, Any], entry: str, path: str) -> NDArray[np.str_]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.controls import control_rows, oracle_features
 from speech2face.evaluation.matching import (
     Credits,
     exhaustive_credits,
@@ -52,6 +53,7 @@ def judge(
     gallery_genders: ArrayLike | None = None,
     own: ArrayLike | None = None,
     n_draws: int = N_DRAWS,
+    n_shuffles: int = 0,
     seed: int = 0,
 ) -> dict[str, Score]:
     """Every figure of a system in one gallery, with chance, gender oracle and intervals.
@@ -66,7 +68,9 @@ def judge(
         gallery_genders: `[G]`; without them no same-gender figure and no oracle is given.
         own: gallery row of each query's own face, `[Q]`; needed where a person has several.
         n_draws: resamples of persons.
-        seed: of the resampling; stored with every interval.
+        n_shuffles: draws of the control rows (shuffled voices, the same within gender, constant
+            output); 0 leaves them out, a report takes `controls.N_SHUFFLES`.
+        seed: of the resampling and the shuffles; stored with every interval.
 
     Returns:
         `1:2 U`, `1:2 G` (two-way intervals, the query-person ones beside them), `R@1`, `R@2`,
@@ -89,12 +93,26 @@ def judge(
         )
         for name, credits in outcome.credits.items()
     }
-    return scores | retrieval_scores(
+    scores |= retrieval_scores(
         outcome.ranks,
         world.query_persons,
         bootstrap=bootstrap,
         oracle=None if oracle is None else oracle.ranks,
     )
+    if not n_shuffles:
+        return scores
+    controls = control_rows(
+        lambda features, rows: _figures(features, rows, gallery, world, distance, genders),
+        query,
+        world.query_persons,
+        genders=None if genders is None else genders.of_queries,
+        n_shuffles=n_shuffles,
+        seed=seed,
+    )
+    return {
+        name: replace(score, controls={row: figures[name] for row, figures in controls.items()})
+        for name, score in scores.items()
+    }
 
 
 def judge_difference(
@@ -228,14 +246,29 @@ def _outcome(
 
 
 def _gender_oracle(world: _World, genders: _Genders) -> _Outcome:
-    """Outcome of a system that knows the true gender and nothing else (P15).
-
-    Its scores are those of one-hot gender features, so it passes through the same tie rules.
-    """
-    names = np.unique(np.concatenate([genders.of_queries, genders.of_gallery]))
-    query = (genders.of_queries[:, None] == names).astype(np.float64)  # [Q, genders]
-    gallery = (genders.of_gallery[:, None] == names).astype(np.float64)  # [G, genders]
+    """Outcome of a system that knows the true gender and nothing else (P15)."""
+    query, gallery = oracle_features((genders.of_queries, genders.of_gallery))
     return _outcome(query, gallery, world, "euclidean", genders)
+
+
+def _figures(
+    query: ArrayLike,
+    rows: NDArray[np.intp],
+    gallery: ArrayLike,
+    world: _World,
+    distance: Distance,
+    genders: _Genders | None,
+) -> dict[str, float]:
+    """Every figure of these features in the place of the queries at `rows`; NaN if undefined."""
+    part = _World(world.query_persons[rows], world.gallery_persons, world.own[rows])
+    labels = None if genders is None else _Genders(genders.of_queries[rows], genders.of_gallery)
+    outcome = _outcome(query, gallery, part, distance, labels)
+    figures = {
+        name: float(credits.accuracy.mean()) if credits.kept.any() else float("nan")
+        for name, credits in outcome.credits.items()
+    }
+    figures |= {name: float(hits.mean()) for name, hits in recalls(outcome.ranks).items()}
+    return figures | {"median rank": float(np.median(outcome.ranks.rank))}
 
 
 Statistic = tuple[float, IntervalKind, NDArray[np.float64], NDArray[np.float64]]

@@ -1,11 +1,12 @@
-"""1:2 forced matching (P2): is the voice closer to its own face than to an impostor's?
+"""Forced matching, 1:2 (P2) and nested 1:N (P3): is the voice closest to its own face?
 
 Credit of a trial is 1 if the own face scores higher, 1/2 if both score the same, else 0: a strict
 comparison without the half would score a constant model 0, and an argmin that meets the own face
 first would score it 100.
 
-The exhaustive form averages over all eligible impostors of a query, then over queries. A stratum
-(P5) restricts the impostor to the query person's gender, nationality or age group.
+The exhaustive form (`exhaustive_credits`, `matching_score`) averages over all eligible impostors
+of a query, then over queries; the sampled one (`match_trials`, `trial_scores`) follows a stored
+list. A stratum (P5) restricts the impostor to the query person's gender, nationality or age group.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.features import MISSING_LABEL, FeatureSet, check_comparable
 from speech2face.evaluation.retrieval import own_items
 from speech2face.evaluation.scores import (
     Distance,
@@ -24,6 +26,7 @@ from speech2face.evaluation.scores import (
     score_block,
     tie_tolerance,
 )
+from speech2face.evaluation.trials import TrialList
 from speech2face.evaluation.uncertainty import (
     PersonBootstrap,
     Score,
@@ -32,9 +35,8 @@ from speech2face.evaluation.uncertainty import (
     macro_mean,
     mean_draws,
     quotient,
+    trial_mean_draws,
 )
-
-MISSING_LABEL = ""  # a person without a label is eligible for no stratum that asks for it
 
 
 @dataclass(frozen=True)
@@ -213,5 +215,174 @@ def matching_score(
             "tie_rate": credits.tie_rate,
             "trials": float(credits.eligible.sum()),
             "dropped_queries": float((~kept).sum()),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class NestedCredits:
+    """Credit of every trial of a list at every gallery size it holds.
+
+    Attributes:
+        credit: column n - 2 is 1:n, whose gallery is the first n candidates, `[T, N - 1]`.
+        query_persons: `[T]`.
+        impostor_persons: `[T, N - 1]`.
+    """
+
+    credit: NDArray[np.float64]
+    query_persons: NDArray[np.str_]
+    impostor_persons: NDArray[np.str_]
+
+
+def nested_credit(scores: ArrayLike) -> NDArray[np.float64]:
+    """Credit at 1:2, 1:3, ... of scores `[T, N]`, the own candidate's first, `[T, N - 1]`.
+
+    0 once an impostor scores higher, else 1 / (1 + ties). Galleries are nested, so a curve over n
+    cannot rise. For a scorer that sees the order, give the mean credit of both orders
+    (`order_aware_credit`).
+
+    Raises:
+        Speech2FaceError: NaN or infinite scores, or fewer than two candidates.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 2 or not np.isfinite(table).all():
+        raise Speech2FaceError(
+            f"scores of shape {table.shape} with {(~np.isfinite(table)).sum()} not finite",
+            "give finite scores of two or more candidates a trial, `[T, N]`",
+        )
+    lead = table[:, :1] - table[:, 1:]  # [T, N - 1]
+    beaten = np.cumsum(lead < 0, axis=1) > 0
+    ties = np.cumsum(lead == 0, axis=1)
+    return np.where(beaten, 0.0, 1 / (1 + ties))
+
+
+def order_aware_credit(
+    own_first: ArrayLike, own_second: ArrayLike
+) -> tuple[NDArray[np.float64], float]:
+    """Mean credit over both candidate orders `[T]`, and the accuracy difference between them.
+
+    Args:
+        own_first: scores (own, impostor) when the own candidate was shown first, `[T, 2]`.
+        own_second: scores (own, impostor) when it was shown second, `[T, 2]`.
+    """
+    first, second = nested_credit(own_first)[:, 0], nested_credit(own_second)[:, 0]
+    return (first + second) / 2, float(first.mean() - second.mean())
+
+
+def match_trials(
+    trials: TrialList,
+    queries: FeatureSet,
+    candidates: FeatureSet,
+    *,
+    distance: Distance = "cosine",
+    chunk: int = 4096,
+) -> NestedCredits:
+    """Credits of a stored list; each pair is scored on its own, so equal pairs tie exactly.
+
+    Raises:
+        Speech2FaceError: unusable features, or ids of the list without features.
+    """
+    check_comparable(queries, candidates)
+    asked, shown = comparable(queries.values, candidates.values, distance)
+    query_row = queries.rows(trials.queries)  # [T]
+    candidate_row = candidates.rows(trials.candidates.ravel()).reshape(trials.candidates.shape)
+    persons = candidates.persons[candidate_row]  # [T, N]
+    if (persons[:, 0] != queries.persons[query_row]).any():
+        raise Speech2FaceError(
+            "the first candidate of a trial is not the query's person",
+            "give the features' persons as the list names them",
+            queries.path,
+        )
+    scores = np.empty(candidate_row.shape)
+    for start in range(0, len(trials), chunk):
+        rows = slice(start, start + chunk)
+        probes = asked[query_row[rows], None, :]  # [t, 1, D]
+        scores[rows] = pair_scores(probes, shown[candidate_row[rows]], distance)  # [t, N]
+    return NestedCredits(nested_credit(scores), queries.persons[query_row], persons[:, 1:])
+
+
+def trial_scores(
+    credits: NestedCredits,
+    stratum: str,
+    *,
+    bootstrap: PersonBootstrap | None = None,
+    oracle: NestedCredits | None = None,
+) -> dict[str, Score]:
+    """`1:2` to `1:N` of one stratum, micro, with macro and tie rate beside it.
+
+    Intervals: 1:2 two-way with the query-person one beside it, larger galleries query-person.
+    """
+    return {
+        f"1:{n_way} {stratum}": _trial_score(
+            f"1:{n_way} {stratum}", credits, n_way, bootstrap, oracle
+        )
+        for n_way in range(2, credits.credit.shape[1] + 2)
+    }
+
+
+def _trial_score(
+    name: str,
+    credits: NestedCredits,
+    n_way: int,
+    bootstrap: PersonBootstrap | None,
+    oracle: NestedCredits | None,
+) -> Score:
+    credit, persons = credits.credit[:, n_way - 2], credits.query_persons
+    interval = beside = None
+    if bootstrap is not None:
+        interval = bootstrap.interval(mean_draws(bootstrap, credit, persons), "query-person")
+        if n_way == 2:
+            draws = trial_mean_draws(bootstrap, credit, persons, credits.impostor_persons[:, 0])
+            interval, beside = bootstrap.interval(draws, "two-way"), interval
+    return Score(
+        name=name,
+        value=float(credit.mean()),
+        chance=1 / n_way,
+        n=len(credit),
+        persons=len(np.unique(persons)),
+        interval=interval,
+        query_person_interval=beside,
+        oracle=None if oracle is None else float(oracle.credit[:, n_way - 2].mean()),
+        details={
+            "macro": macro_mean(credit, persons),
+            "tie_rate": float(((credit > 0) & (credit < 1)).mean()),
+        },
+    )
+
+
+def trial_difference(
+    name: str, first: NestedCredits, second: NestedCredits, bootstrap: PersonBootstrap
+) -> Score:
+    """1:2 accuracy of `first` minus `second` on the same trials, with a paired interval.
+
+    Two systems on one list, or one system on both lists of `draw_same_video_control`.
+
+    Raises:
+        Speech2FaceError: the trials have other queries or impostors.
+    """
+    impostors = first.impostor_persons[:, 0]
+    if not (
+        np.array_equal(first.query_persons, second.query_persons)
+        and np.array_equal(impostors, second.impostor_persons[:, 0])
+    ):
+        raise Speech2FaceError(
+            f"{name}: the two have different queries or impostors",
+            "compare on one list, or on the two of the same-video control",
+        )
+    gain = first.credit[:, 0] - second.credit[:, 0]  # [T]
+    two_way = trial_mean_draws(bootstrap, gain, first.query_persons, impostors)
+    return Score(
+        name=name,
+        value=float(gain.mean()),
+        chance=0.0,
+        n=len(gain),
+        persons=len(np.unique(first.query_persons)),
+        interval=bootstrap.interval(two_way, "two-way"),
+        query_person_interval=bootstrap.interval(
+            mean_draws(bootstrap, gain, first.query_persons), "query-person"
+        ),
+        details={
+            "first": float(first.credit[:, 0].mean()),
+            "second": float(second.credit[:, 0].mean()),
         },
     )

@@ -1,4 +1,4 @@
-"""Exhaustive 1:2 matching against a loop over trials."""
+"""Forced matching, exhaustive and from a list, against loops over trials."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.features import FeatureSet
 from speech2face.evaluation.matching import (
     Credits,
     exhaustive_credits,
+    match_trials,
     matching_score,
+    nested_credit,
+    order_aware_credit,
     query_person_draws,
     shares_labels,
+    trial_difference,
+    trial_scores,
     two_way_draws,
 )
 from speech2face.evaluation.scores import Distance
+from speech2face.evaluation.trials import Items, draw_same_video_control, draw_trials
 from speech2face.evaluation.uncertainty import PersonBootstrap
 
 
@@ -199,3 +206,176 @@ def test_a_stratum_without_any_trial_is_refused() -> None:
 def test_one_person_only_is_refused() -> None:
     with pytest.raises(Speech2FaceError, match="no other person's face"):
         exhaustive_credits(np.ones((2, 2)), ["a", "a"], np.ones((1, 2)), ["a"])
+
+
+# --- trial lists --------------------------------------------------------------------------------
+
+
+def twin_nested(scores: NDArray[np.float64], n_way: int) -> list[float]:
+    """The brute-force twin: credit of each trial among its first `n_way` candidates."""
+    credits = []
+    for own, *impostors in scores[:, :n_way].tolist():
+        if any(impostor > own for impostor in impostors):
+            credits.append(0.0)
+        else:
+            credits.append(1 / (1 + sum(impostor == own for impostor in impostors)))
+    return credits
+
+
+def test_nested_credit_equals_the_loop_over_trials() -> None:
+    scores = np.random.default_rng(7).integers(0, 4, size=(300, 10)).astype(float)
+    credit = nested_credit(scores)
+    for n_way in range(2, 11):
+        np.testing.assert_allclose(credit[:, n_way - 2], twin_nested(scores, n_way))
+    assert (np.diff(credit, axis=1) <= 0).all()  # the curve over N cannot rise
+
+
+def test_hand_worked_nested_trial() -> None:
+    assert nested_credit([[3, 1, 3, 3, 5, 2]]).tolist() == [[1, 1 / 2, 1 / 3, 0, 0]]
+
+
+@pytest.mark.parametrize("scores", [[[1.0, np.nan]], [[1.0, np.inf]], [[1.0]], [1.0, 2.0]])
+def test_scores_that_cannot_be_used_are_refused(scores: object) -> None:
+    with pytest.raises(Speech2FaceError, match="give finite scores"):
+        nested_credit(np.asarray(scores))
+
+
+def test_order_aware_scorers_are_credited_for_both_orders() -> None:
+    # always prefers the first place: right when the own face is shown first, wrong otherwise
+    credit, difference = order_aware_credit([[2, 1], [2, 1]], [[1, 2], [1, 2]])
+    assert credit.tolist() == [0.5, 0.5] and difference == 1.0
+    credit, difference = order_aware_credit([[2, 1]], [[2, 1]])
+    assert credit.tolist() == [1.0] and difference == 0.0
+
+
+def a_world(n_persons: int = 12, n_each: int = 3) -> tuple[FeatureSet, FeatureSet, Items, Items]:
+    generator = np.random.default_rng(8)
+    persons = np.repeat(names(n_persons), n_each)
+    truth = np.repeat(generator.normal(size=(n_persons, 6)), n_each, axis=0)
+    sides = [
+        FeatureSet(
+            np.array([f"{kind}{i}" for i in range(len(persons))]),
+            persons,
+            truth + generator.normal(size=truth.shape),
+        )
+        for kind in ("voice", "face")
+    ]
+    gender = {"gender": np.repeat(np.array(["f", "m"] * (n_persons // 2)), n_each)}
+    return sides[0], sides[1], Items.of(sides[0], labels=gender), Items.of(sides[1], labels=gender)
+
+
+def cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("direction", ["V->F", "F->V"])
+@pytest.mark.parametrize("chunk", [1, 7, 10_000])
+def test_a_list_is_matched_as_the_loop_over_its_trials(direction: str, chunk: int) -> None:
+    voices, faces, voice_items, face_items = a_world()
+    if direction == "F->V":
+        voices, faces, voice_items, face_items = faces, voices, face_items, voice_items
+    trials = draw_trials(
+        voice_items, face_items, direction=direction, n_way=5, n_trials=60, positives="any"
+    )
+    credits = match_trials(trials, voices, faces, chunk=chunk)
+    vector_of = {i: v for s in (voices, faces) for i, v in zip(s.ids, s.values, strict=True)}
+    scores = np.array(
+        [
+            [cosine(vector_of[query], vector_of[candidate]) for candidate in candidates]
+            for query, candidates in zip(trials.queries, trials.candidates, strict=True)
+        ]
+    )
+    for n_way in (2, 3, 4, 5):
+        np.testing.assert_allclose(credits.credit[:, n_way - 2], twin_nested(scores, n_way))
+
+
+def test_list_scores_come_with_chance_and_intervals() -> None:
+    voices, faces, voice_items, face_items = a_world()
+    trials = draw_trials(voice_items, face_items, n_way=4, n_trials=300, positives="any")
+    bootstrap = PersonBootstrap.draw(voices.persons, n_draws=200)
+    scores = trial_scores(match_trials(trials, voices, faces), "U", bootstrap=bootstrap)
+    assert list(scores) == ["1:2 U", "1:3 U", "1:4 U"]
+    assert [score.chance for score in scores.values()] == [1 / 2, 1 / 3, 1 / 4]
+    kinds = [score.interval.kind for score in scores.values()]  # type: ignore[union-attr]
+    assert kinds == ["two-way", "query-person", "query-person"]
+    assert scores["1:2 U"].query_person_interval is not None
+    for score in scores.values():
+        assert score.interval is not None
+        assert score.interval.low <= score.value <= score.interval.high
+
+
+def test_list_scores_of_a_perfect_and_of_a_constant_predictor() -> None:
+    _, faces, voice_items, face_items = a_world()
+    trials = draw_trials(
+        voice_items, face_items, stratum="G", n_way=4, n_trials=100, positives="any"
+    )
+    truth = np.repeat(np.random.default_rng(9).normal(size=(12, 6)), 3, axis=0)
+    ids, persons = voice_items.ids, voice_items.persons
+    perfect = match_trials(
+        trials, FeatureSet(ids, persons, truth), FeatureSet(faces.ids, faces.persons, truth)
+    )
+    assert [score.value for score in trial_scores(perfect, "G").values()] == [1, 1, 1]
+    everyone_alike = FeatureSet(faces.ids, faces.persons, np.ones((36, 6)))
+    constant = match_trials(trials, FeatureSet(ids, persons, truth), everyone_alike)
+    values = [score.value for score in trial_scores(constant, "G").values()]
+    np.testing.assert_allclose(values, [1 / 2, 1 / 3, 1 / 4])
+
+
+def test_sampled_trials_agree_with_the_exhaustive_figure() -> None:
+    voices, faces, voice_items, face_items = a_world(n_persons=12, n_each=1)
+    trials = draw_trials(voice_items, face_items, n_trials=4000, positives="any")
+    sampled = match_trials(trials, voices, faces).credit[:, 0].mean()
+    exhaustive = exhaustive_credits(voices.values, voices.persons, faces.values, faces.persons)
+    assert sampled == pytest.approx(exhaustive.accuracy.mean(), abs=4 * 0.5 / np.sqrt(4000))
+
+
+def test_same_video_control_gives_a_paired_difference() -> None:
+    generator = np.random.default_rng(10)
+    persons = np.repeat(names(30), 4)
+    videos = np.array([f"{p}-{i % 2}" for i, p in enumerate(persons)])
+    room = np.array([generator.normal(size=5) for _ in np.unique(videos)])[
+        np.unique(videos, return_inverse=True)[1]
+    ]  # features know the video, not the person
+    voices = FeatureSet(np.array([f"v{i}" for i in range(120)]), persons, room)
+    faces = FeatureSet(np.array([f"f{i}" for i in range(120)]), persons, room)
+    items = [Items.of(side, videos=videos) for side in (voices, faces)]
+    same, cross = draw_same_video_control(items[0], items[1], n_trials=2000)
+    bootstrap = PersonBootstrap.draw(persons, n_draws=300)
+    gap = trial_difference(
+        "same video - cross video",
+        match_trials(same, voices, faces),
+        match_trials(cross, voices, faces),
+        bootstrap,
+    )
+    assert gap.details["first"] == 1 and gap.details["second"] == pytest.approx(0.5, abs=0.15)
+    assert gap.interval is not None and gap.interval.low > 0.3
+
+
+def test_lists_with_other_impostors_are_not_compared() -> None:
+    voices, faces, voice_items, face_items = a_world()
+    first, second = (
+        match_trials(
+            draw_trials(voice_items, face_items, n_trials=50, positives="any", seed=seed),
+            voices,
+            faces,
+        )
+        for seed in (0, 1)
+    )
+    with pytest.raises(Speech2FaceError, match="different queries or impostors"):
+        trial_difference("x", first, second, PersonBootstrap.draw(voices.persons, n_draws=5))
+
+
+def test_a_list_asking_for_unknown_items_names_them() -> None:
+    voices, faces, voice_items, face_items = a_world()
+    trials = draw_trials(voice_items, face_items, n_trials=500, positives="any")
+    with pytest.raises(Speech2FaceError, match="no features for 'face35'"):
+        match_trials(trials, voices, faces.at(np.arange(35)))
+
+
+def test_a_list_whose_own_candidate_is_somebody_else_is_refused() -> None:
+    voices, faces, voice_items, face_items = a_world()
+    trials = draw_trials(voice_items, face_items, n_trials=50, positives="any")
+    renamed = FeatureSet(faces.ids, np.roll(faces.persons, 3), faces.values)
+    with pytest.raises(Speech2FaceError, match="not the query's person"):
+        match_trials(trials, voices, renamed)

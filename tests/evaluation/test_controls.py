@@ -1,0 +1,145 @@
+"""Oracles by their closed forms; shuffles that leave nobody with their own voice."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.controls import (
+    CONSTANT,
+    SAME_GENDER,
+    SHUFFLED,
+    agreement_1_of_2,
+    agreement_1_of_n,
+    agreement_eer,
+    agreement_recall,
+    control_rows,
+    oracle_features,
+    shuffles,
+)
+from speech2face.evaluation.judge import judge
+from speech2face.evaluation.matching import exhaustive_credits, nested_credit
+from speech2face.evaluation.retrieval import gallery_ranks
+
+GENERATOR = np.random.default_rng(0)
+PERSONS = np.array([f"p{i}" for i in range(40)])
+GENDER = np.array(["f", "m"])[GENERATOR.integers(0, 2, size=40)]
+NATION = np.array(["n", "s", "w"])[GENERATOR.integers(0, 3, size=40)]
+
+
+def test_closed_forms_of_the_protocol() -> None:
+    assert agreement_1_of_2([0, 0.5, 1]).tolist() == [1, 0.75, 0.5]
+    np.testing.assert_allclose(agreement_eer([0, 0.5, 1]), [0, 1 / 3, 1 / 2])
+    assert agreement_1_of_n([0, 1, 3]) == pytest.approx((1 + 1 / 2 + 1 / 4) / 3)
+    assert agreement_recall(5, [2, 10]) == pytest.approx((1 + 5 / 10) / 2)
+
+
+def test_label_oracle_scores_twice_the_first_label_plus_the_second() -> None:
+    query, gallery = oracle_features((GENDER, GENDER), (NATION, NATION))
+    squared = ((query[:, None] - gallery[None]) ** 2).sum(axis=-1)
+    score = 2 * (GENDER[:, None] == GENDER) + (NATION[:, None] == NATION)
+    np.testing.assert_allclose(squared, 2 * (3 - score), atol=1e-12)
+
+
+def test_gender_oracle_of_every_protocol_is_its_closed_form() -> None:
+    query, gallery = oracle_features((GENDER, GENDER))
+    agreeing = (GENDER[:, None] == GENDER).sum(axis=1)
+    credits = exhaustive_credits(query, PERSONS, gallery, PERSONS, distance="euclidean")
+    share = (agreeing - 1) / 39
+    assert credits.accuracy.mean() == pytest.approx(agreement_1_of_2(share).mean())
+    ranks = gallery_ranks(query, PERSONS, gallery, PERSONS, distance="euclidean")
+    for cutoff in (1, 5, 30):
+        assert ranks.hits(cutoff).mean() == pytest.approx(agreement_recall(cutoff, agreeing))
+    impostors = np.array([GENERATOR.permutation(39)[:5] for _ in range(40)])
+    others = impostors + (impostors >= np.arange(40)[:, None])  # never the own one
+    scores = (GENDER[:, None] == GENDER[np.c_[np.arange(40), others]]).astype(float)
+    expected = agreement_1_of_n(scores[:, 1:].sum(axis=1))
+    assert nested_credit(scores)[:, -1].mean() == pytest.approx(expected)
+
+
+def test_a_missing_label_agrees_with_none() -> None:
+    query, gallery = oracle_features((["f", ""], ["f", "", ""]))
+    squared = ((query[:, None] - gallery[None]) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(squared, [[0, 2, 2], [2, 2, 2]])
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 9))
+def test_nobody_is_given_their_own_voice(seed: int, n: int) -> None:
+    persons = np.random.default_rng(seed).permutation(np.repeat(PERSONS[:n], 2))
+    for shuffle in shuffles(persons, n_shuffles=5, seed=seed):
+        assert sorted(shuffle.rows) == list(range(2 * n))
+        assert (persons[shuffle.rows] != persons[shuffle.taken_from]).all()
+        givers = {}  # a derangement over persons: one giver for all clips of a receiver
+        for receiver, giver in zip(persons[shuffle.rows], persons[shuffle.taken_from], strict=True):
+            assert givers.setdefault(receiver, giver) == giver
+        assert len(set(givers.values())) == n
+
+
+def test_all_derangements_are_equally_likely() -> None:
+    seen = Counter(tuple(shuffle.taken_from) for shuffle in shuffles(list("abcd"), n_shuffles=1800))
+    assert len(seen) == 9  # of four items
+    assert all(abs(count - 200) < 5 * np.sqrt(200) for count in seen.values())
+
+
+def test_same_gender_shuffle_stays_within_gender_and_leaves_out_the_lone() -> None:
+    persons = list("abcdef")
+    gender = ["f", "f", "f", "m", "", "x"]
+    for shuffle in shuffles(persons, groups=gender):
+        assert shuffle.rows.tolist() == [0, 1, 2]  # nobody of d's or f's gender, e has no label
+        assert set(shuffle.taken_from) == {0, 1, 2}
+
+
+def test_shuffles_by_id_do_not_depend_on_list_order() -> None:
+    persons, ids = np.repeat(PERSONS[:6], 3), np.array([f"c{i:02}" for i in range(18)])
+    order = GENERATOR.permutation(18)
+    first = [
+        dict(zip(ids[s.rows], ids[s.taken_from], strict=True)) for s in shuffles(persons, ids=ids)
+    ]
+    second = [
+        dict(zip(ids[order][s.rows], ids[order][s.taken_from], strict=True))
+        for s in shuffles(persons[order], ids=ids[order])
+    ]
+    assert first == second and len(first) == 20
+
+
+def test_one_person_has_nobody_to_swap_with() -> None:
+    with pytest.raises(Speech2FaceError, match="nobody has another person"):
+        list(shuffles(["a", "a"]))
+
+
+def test_control_rows_measure_what_each_query_was_given() -> None:
+    features = np.arange(6.0)[:, None]
+    persons = list("abcdef")
+    gender = list("ffmmff")
+
+    def own_share(query: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        return {
+            "own": float((query[:, 0] == rows).mean()),
+            "same": float(
+                (np.array(gender)[query[:, 0].astype(int)] == np.array(gender)[rows]).mean()
+            ),
+        }
+
+    rows = control_rows(own_share, features, persons, genders=gender)
+    assert list(rows) == [SHUFFLED, SAME_GENDER, CONSTANT]
+    assert rows[SHUFFLED]["own"] == rows[SAME_GENDER]["own"] == 0
+    assert rows[SAME_GENDER]["same"] == 1 and rows[SHUFFLED]["same"] < 1
+    assert SAME_GENDER not in control_rows(own_share, features, persons)
+    assert SAME_GENDER not in control_rows(own_share, features, persons, genders=list("abcdef"))
+
+
+def test_controls_of_the_judge_are_at_chance_where_everybody_is_asked_for() -> None:
+    gallery = GENERATOR.normal(size=(40, 6))
+    gallery[:, 0] += np.where(GENDER == "f", 4, -4)
+    scores = judge(gallery, PERSONS, gallery, PERSONS, gallery_genders=GENDER, n_shuffles=20)
+    free = scores["1:2 U"]
+    assert free.value == 1
+    assert free.controls[CONSTANT] == pytest.approx(0.5)
+    assert free.controls[SHUFFLED] == pytest.approx(0.5, abs=0.05)
+    # what gender alone keeps: the oracle, less the own person who is never dealt
+    assert free.controls[SAME_GENDER] == pytest.approx(free.oracle, abs=0.05)
+    assert scores["1:2 G"].controls[SAME_GENDER] == pytest.approx(0.5, abs=0.05)
