@@ -1,0 +1,43 @@
+"""`speech2face models` on an invented package."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from speech2face.cli.main import main
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    (folder / "default.onnx").write_bytes(b"weights")
+    card = {"sha256": hashlib.sha256(b"weights").hexdigest(), "licence": "research only"}
+    (folder / "default.json").write_text(json.dumps(card))
+    monkeypatch.setattr("speech2face.models.hub.resources.files", lambda _: tmp_path)
+    return folder
+
+
+def test_list_names_every_model_with_licence_and_file(
+    assets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "list"]) == 0
+    line = f"default  0.0 MB  research only  {assets / 'default.onnx'}\n"
+    assert capsys.readouterr().out == line
+
+
+def test_verify_tells_a_whole_model_from_a_changed_and_a_missing_one(
+    assets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "verify"]) == 0
+    assert "default  whole" in capsys.readouterr().out
+    (assets / "default.onnx").write_bytes(b"other weights")
+    assert main(["models", "verify"]) == 1
+    assert f"{assets / 'default.onnx'}: is not the model" in capsys.readouterr().err
+    (assets / "default.onnx").unlink()
+    assert main(["models", "verify"]) == 1
+    assert "missing" in capsys.readouterr().err
+    assert main(["models", "list"]) == 0
+    assert "default  missing" in capsys.readouterr().out

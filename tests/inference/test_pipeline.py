@@ -1,0 +1,330 @@
+"""One graph from waveform to image: the stand-in for its contract, the embedded model for real."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import stand_in
+from media import EXAMPLES, write_sparse_hours
+from numpy.typing import NDArray
+
+import speech2face
+from speech2face import Face, Pipeline, Speech2FaceError, load_model
+from speech2face.audio.io import SAMPLE_RATE, decode
+from speech2face.models import hub
+
+SLT, RMS = EXAMPLES / "slt.ogg", EXAMPLES / "rms.ogg"
+ASSET = Path(speech2face.__file__).parent / "assets" / "default.onnx"
+needs_asset = pytest.mark.skipif(not ASSET.exists(), reason="the embedded model is not trained yet")
+
+
+@pytest.fixture(scope="module")
+def pipeline(stand_in_model: Path) -> Pipeline:
+    return load_model(stand_in_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Pipeline:
+    return load_model(threads=1)
+
+
+def noise(seconds: float) -> NDArray[np.float32]:
+    samples = np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE))
+    return (0.1 * samples).astype(np.float32)
+
+
+def pixels(face: Face) -> NDArray[np.uint8]:
+    return np.asarray(face.image)
+
+
+def test_the_graph_is_fed_the_whole_voice_and_its_outputs_come_back(
+    pipeline: Pipeline, stand_in_model: Path
+) -> None:
+    face = pipeline.reconstruct(RMS, exaggeration=1.4)
+    session = onnxruntime.InferenceSession(stand_in_model, providers=["CPUExecutionProvider"])
+    waveform = decode(RMS).waveform  # longer than six seconds
+    inputs = {
+        "waveform": waveform[None],
+        "exaggeration": np.float32([1.4]),
+        "draw": np.zeros((1, stand_in.DRAW_SIZE), np.float32),
+    }
+    image, feature, landmarks = session.run(["image", "feature", "landmarks"], inputs)
+    np.testing.assert_allclose(face.feature, feature[0])
+    np.testing.assert_allclose(face.landmarks, landmarks[0])
+    np.testing.assert_allclose(pixels(face) / 255, image[0].transpose(1, 2, 0), atol=0.5 / 255)
+    assert face.seconds == len(waveform) / SAMPLE_RATE
+    assert face.exaggeration == 1.4
+
+
+def test_convention_images_are_rgb_and_224_by_224(pipeline: Pipeline) -> None:
+    face = pipeline.reconstruct(noise(6), sample_rate=SAMPLE_RATE, exaggeration=2)
+    assert face.image.mode == "RGB" and face.image.size == (224, 224)
+    red, green, blue = pixels(face)[0, 0]
+    assert red == 128  # a quarter of the exaggeration
+    assert green == 128  # the logistic function of a draw of zeros
+    assert blue == round(255 * 0.1 * np.sqrt(2 / np.pi))  # mean loudness of normal noise
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.7, 5.999])
+def test_short_speech_is_repeated_to_six_seconds(pipeline: Pipeline, seconds: float) -> None:
+    short = noise(seconds)
+    by_hand = short[np.arange(96_000) % len(short)]
+    face = pipeline.reconstruct(short, sample_rate=SAMPLE_RATE)
+    expected = pipeline.reconstruct(by_hand, sample_rate=SAMPLE_RATE)
+    np.testing.assert_array_equal(face.feature, expected.feature)
+    assert face.seconds == pytest.approx(seconds) and expected.seconds == 6
+
+
+def test_a_path_and_its_samples_give_the_same_face(pipeline: Pipeline) -> None:
+    samples = decode(SLT).waveform
+    from_file = pipeline.reconstruct(str(SLT))
+    from_memory = pipeline.reconstruct(samples.astype(np.float64), sample_rate=SAMPLE_RATE)
+    np.testing.assert_array_equal(from_file.feature, from_memory.feature)
+
+
+def test_order_of_voices_does_not_matter(pipeline: Pipeline) -> None:
+    first = [pipeline.reconstruct(voice, draws=1).feature for voice in (SLT, RMS, SLT)]
+    second = [pipeline.reconstruct(voice).feature for voice in (RMS, SLT)]
+    np.testing.assert_array_equal(first[0], first[2])
+    np.testing.assert_array_equal(first[0], second[1])
+    np.testing.assert_array_equal(first[1], second[0])
+
+
+def test_exaggeration_defaults_to_what_the_model_says(pipeline: Pipeline) -> None:
+    face = pipeline.reconstruct(SLT)
+    assert face.exaggeration == stand_in.METADATA["default_exaggeration"]
+    same = pipeline.reconstruct(SLT, exaggeration=face.exaggeration)
+    np.testing.assert_array_equal(pixels(face), pixels(same))
+
+
+@pytest.mark.parametrize("exaggeration", [-1.1, 4.1, float("nan"), float("inf")])
+def test_exaggeration_out_of_range_is_refused(pipeline: Pipeline, exaggeration: float) -> None:
+    with pytest.raises(Speech2FaceError, match="exaggeration"):
+        pipeline.reconstruct(SLT, exaggeration=exaggeration)
+
+
+def test_draws_differ_and_more_of_them_keep_the_first(pipeline: Pipeline) -> None:
+    def greens(draws: int, seed: int) -> list[int]:
+        faces = pipeline.reconstruct(SLT, draws=draws, seed=seed).likely
+        return [int(np.asarray(image)[0, 0, 1]) for image in faces]
+
+    assert len(set(greens(6, seed=0))) > 3
+    assert greens(6, seed=0)[:2] == greens(2, seed=0)
+    assert greens(6, seed=0) != greens(6, seed=1)
+    assert pipeline.reconstruct(SLT).likely == ()
+
+
+def test_draws_are_standard_normal(pipeline: Pipeline) -> None:
+    faces = pipeline.reconstruct(noise(1), sample_rate=SAMPLE_RATE, draws=300).likely
+    green = np.array([np.asarray(image)[0, 0, 1] for image in faces]) / 255
+    drawn = np.log(green / (1 - green))  # back through the stand-in's logistic function
+    assert abs(drawn.mean()) < 0.15 and abs(drawn.std() - 1) < 0.15
+
+
+def test_settings_that_make_no_sense_are_refused(pipeline: Pipeline) -> None:
+    with pytest.raises(Speech2FaceError, match="sample rate"):
+        pipeline.reconstruct(noise(1))
+    with pytest.raises(Speech2FaceError, match="carries its own"):
+        pipeline.reconstruct(SLT, sample_rate=16_000)
+    with pytest.raises(Speech2FaceError, match="further faces"):
+        pipeline.reconstruct(SLT, draws=-1)
+
+
+def test_a_long_recording_says_that_it_was_cut(pipeline: Pipeline, tmp_path: Path) -> None:
+    long = write_sparse_hours(tmp_path / "long.wav", noise(3), hours=2)
+    face = pipeline.reconstruct(long)
+    assert face.truncated and face.seconds == 300
+    assert not pipeline.reconstruct(SLT).truncated
+
+
+def changed(**differences: Any) -> dict[str, Any]:
+    return stand_in.METADATA | differences
+
+
+WRONG_GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
+    "no metadata": ({"metadata": None}, "no speech2face model"),
+    "no JSON": ({"metadata": "nonsense"}, "describes itself"),
+    "a list": ({"metadata": "[1, 2]"}, "describes itself"),
+    "nested": ({"metadata": "[" * 100_000}, "describes itself"),
+    "no fields": ({"metadata": "{}"}, "describes itself"),
+    "a later format": ({"metadata": changed(format=2)}, "format is 2"),
+    "another rate": ({"metadata": changed(sample_rate=8_000)}, "sample_rate is 8000"),
+    "NaN": ({"metadata": changed(default_exaggeration=float("nan"))}, "default_exaggeration"),
+    "huge": ({"metadata": changed(draw_size=10**12)}, "draw_size 1000000000000"),
+    "another draw": ({"metadata": changed(draw_size=4)}, "'draw'"),
+    "another feature": ({"metadata": changed(feature_size=4)}, "'feature'"),
+    "a renamed output": ({"outputs": stand_in.OUTPUTS | {"rgb": [3]}}, "a speech2face model has"),
+    "a missing output": ({"outputs": {"image": [1, 3, 224, 224]}}, "a speech2face model has"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_GRAPHS)
+def test_a_graph_that_is_not_ours_is_refused(case: str, tmp_path: Path) -> None:
+    changes, problem = WRONG_GRAPHS[case]
+    file = stand_in.write_stand_in(tmp_path / "wrong.onnx", **changes)
+    with pytest.raises(Speech2FaceError, match=problem) as caught:
+        load_model(file)
+    assert caught.value.path == str(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model\n" * 9, bytes(range(256)) * 20])
+def test_a_file_that_is_no_model_is_refused(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "wrong.onnx"
+    file.write_bytes(content)
+    with pytest.raises(Speech2FaceError, match="not an ONNX model"):
+        load_model(file)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_cut_model_is_refused(stand_in_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cut.onnx"
+    file.write_bytes(stand_in_model.read_bytes()[:-200])
+    with pytest.raises(Speech2FaceError):
+        load_model(file)
+
+
+def test_missing_models_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Speech2FaceError, match="no such model file"):
+        load_model(tmp_path / "missing.onnx")
+    with pytest.raises(Speech2FaceError, match="is no model file"):
+        load_model(tmp_path)
+    with pytest.raises(Speech2FaceError, match="cannot be opened"):
+        load_model("null\0byte.onnx")
+
+
+def test_weights_outside_the_model_file_are_never_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = stand_in.stand_in_graph()
+    onnx.save_model(model, tmp_path / "outside.onnx", save_as_external_data=True, size_threshold=0)
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.chdir(tmp_path)  # where onnxruntime would look for them
+    with pytest.raises(Speech2FaceError, match="by itself"):
+        load_model("outside.onnx")
+
+
+def test_a_graph_that_gives_no_face_is_told_apart(tmp_path: Path) -> None:
+    model = stand_in.stand_in_graph()
+    next(node for node in model.graph.node if node.op_type == "Sigmoid").op_type = "Log"
+    (tmp_path / "log.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Speech2FaceError, match="not a face"):  # the logarithm of 0
+        load_model(tmp_path / "log.onnx").reconstruct(SLT)
+
+
+def test_a_graph_that_fails_is_told_in_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = stand_in.stand_in_graph()
+    shape = next(c for c in model.graph.initializer if c.name == "pixel_shape")
+    shape.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 7, 1, 1]), "pixel_shape"))
+    del model.graph.value_info[:]
+    (tmp_path / "fails.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(Speech2FaceError):
+        load_model(tmp_path / "fails.onnx").reconstruct(SLT)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_card_carries_the_digest_of_the_file(pipeline: Pipeline, stand_in_model: Path) -> None:
+    assert pipeline.card.sha256 == hashlib.sha256(stand_in_model.read_bytes()).hexdigest()
+    assert pipeline.card.name == "stand-in"
+
+
+@pytest.fixture
+def invented_package(stand_in_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package whose embedded default is the stand-in; returns its folder of assets."""
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    (assets / "default.onnx").write_bytes(stand_in_model.read_bytes())
+    card = {"sha256": hashlib.sha256(stand_in_model.read_bytes()).hexdigest()}
+    (assets / "default.json").write_text(json.dumps(card))
+    monkeypatch.setattr("speech2face.models.hub.resources.files", lambda _: tmp_path)
+    return assets
+
+
+def test_the_embedded_model_is_the_default(invented_package: Path) -> None:
+    assert load_model().card == load_model("default").card
+    hub.verify(hub.embedded())
+
+
+def test_a_changed_embedded_model_is_refused(invented_package: Path) -> None:
+    with (invented_package / "default.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(Speech2FaceError, match="not the model that was shipped"):
+        load_model()
+    with pytest.raises(Speech2FaceError, match="not the model that was shipped"):
+        hub.verify(hub.embedded())
+
+
+@pytest.mark.parametrize("card", [None, "", "[]", "{}", "{"])
+def test_a_package_with_a_broken_card_is_refused(invented_package: Path, card: str | None) -> None:
+    (invented_package / "default.json").unlink()
+    if card is not None:
+        (invented_package / "default.json").write_text(card)
+    with pytest.raises(Speech2FaceError, match="card of the embedded model"):
+        load_model()
+
+
+def test_a_package_without_its_model_is_refused(invented_package: Path) -> None:
+    (invented_package / "default.onnx").unlink()
+    with pytest.raises(Speech2FaceError, match="no such model"):
+        load_model()
+    with pytest.raises(Speech2FaceError, match="is missing"):
+        hub.verify(hub.embedded())
+
+
+def test_an_unknown_embedded_model_is_named() -> None:
+    with pytest.raises(Speech2FaceError, match="'largest'"):
+        hub.embedded("largest")
+
+
+@needs_asset
+def test_the_embedded_model_is_whole_and_at_most_30_megabytes() -> None:
+    hub.verify(hub.embedded())
+    assert ASSET.stat().st_size <= 30e6
+
+
+@needs_asset
+def test_two_voices_give_two_faces_on_white(embedded: Pipeline) -> None:
+    faces = [embedded.reconstruct(EXAMPLES / f"{voice}.ogg") for voice in ("slt", "rms")]
+    for face in faces:
+        corners = pixels(face)[[0, 0], [0, -1]]
+        assert corners.min() > 230  # white ground, top left and top right
+        assert pixels(face)[90:140, 90:135].mean() < 230  # and something in the middle
+        assert (face.landmarks > 10).all() and (face.landmarks < 214).all()
+    difference = np.abs(pixels(faces[0]).astype(float) - pixels(faces[1]))
+    assert difference.mean() > 2  # grey levels
+
+
+@needs_asset
+def test_exaggeration_moves_faces_apart_and_minus_one_is_the_mean_face(embedded: Pipeline) -> None:
+    def difference(exaggeration: float) -> float:
+        one, other = (
+            pixels(embedded.reconstruct(voice, exaggeration=exaggeration)).astype(float)
+            for voice in (SLT, RMS)
+        )
+        return float(np.abs(one - other).mean())
+
+    assert difference(-1) < 0.5
+    assert difference(-1) < difference(0) < difference(1.4)
+
+
+@needs_asset
+def test_likely_faces_differ_from_the_one_face(embedded: Pipeline) -> None:
+    face = embedded.reconstruct(SLT, draws=2)
+    for image in face.likely:
+        assert np.abs(np.asarray(image).astype(float) - pixels(face)).mean() > 1
+
+
+@needs_asset
+@pytest.mark.parametrize("seconds", [0.5, 3, 6, 40])
+def test_the_embedded_model_takes_any_length(embedded: Pipeline, seconds: float) -> None:
+    speech = np.tile(decode(SLT).waveform, 6)[: round(seconds * SAMPLE_RATE)]
+    face = embedded.reconstruct(speech, sample_rate=SAMPLE_RATE)
+    assert face.feature.shape == (embedded.card.feature_size,)
