@@ -99,7 +99,7 @@ class FaceGrid:
 
 def draw_grid(grid: FaceGrid, path: Path) -> Path:
     """Draw a grid of faces as a PNG at `path`."""
-    label = 150 if any(grid.rows) else 8
+    label = 8 + 7 * max(len(name) for name in grid.rows)  # pixels; a letter takes up to 7
     caption = 16 if grid.captions else 2
     width = label + len(grid.columns) * (CELL + 8) + 8
     top = 58
@@ -336,7 +336,7 @@ def draw_measures(landmarks: NDArray[np.float64], path: Path) -> Path:
         raise Speech2FaceError(f"landmarks of shape {landmarks.shape}", "expected `[68, 2]`")
     columns = 5
     rows = -(-len(MEASURES) // columns)
-    figure = _figure(190 * columns, 210 * rows)
+    figure = _figure(190 * columns, 240 * rows)
     for index, measure in enumerate(MEASURES):
         axes = figure.add_subplot(rows, columns, index + 1)
         _draw_measure(axes, measure, landmarks)
@@ -539,7 +539,8 @@ def draw_bars(panels: Sequence[BarPanel], path: Path) -> Path:
             )  # fmt: skip
         axes.set_title(panel.title, fontsize=9, color=INK)
         axes.set_xlabel("percent", fontsize=8, color=QUIET)
+        axes.set_xlim(0, 100)
         if index == 0:
-            axes.legend(fontsize=7, frameon=False, loc="lower right")
+            figure.legend(fontsize=7, frameon=False, loc="outside lower left", ncols=2)
     figure.set_layout_engine("constrained")
     return _save(figure, path)
