@@ -150,7 +150,8 @@ def test_exported_spectrogram_takes_any_length() -> None:
         (torch.zeros(1, 2_000),),
         graph,
         input_names=["waveform"],
-        dynamic_axes={"waveform": {1: "L"}},
+        output_names=["spectrogram"],
+        dynamic_axes={"waveform": {1: "L"}, "spectrogram": {3: "T"}},
         dynamo=False,
         opset_version=17,
     )
