@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import MISSING_LABEL, FeatureSet, check_comparable
-from speech2face.evaluation.retrieval import own_items
+from speech2face.evaluation.retrieval import own_items, person_codes
 from speech2face.evaluation.scores import (
     Distance,
     comparable,
@@ -113,7 +113,8 @@ def exhaustive_credits(
     own_index = own_items(persons, candidate_persons, own)
     own_score = pair_scores(queries, candidates[own_index], distance)  # [Q]
     tolerance = tie_tolerance(queries, candidates[own_index], distance)  # [Q]
-    eligible = persons[:, None] != candidate_persons[None, :]  # [Q, G]
+    code, candidate_code = person_codes(persons, candidate_persons)
+    eligible = code[:, None] != candidate_code[None, :]  # [Q, G]
     if not eligible.any():
         raise Speech2FaceError(
             "the gallery holds no other person's face", "add faces of at least one other person"

@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.scores import (
     Distance,
-    comparable,
+    check_sizes,
     pair_scores,
+    prepared,
     score_block,
     tie_tolerance,
 )
@@ -108,6 +109,18 @@ def own_items(
     return first[column].astype(np.intp)
 
 
+def person_codes(
+    query_persons: NDArray[np.str_], gallery_persons: NDArray[np.str_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number of each person among the queries `[Q]` and in the gallery `[G]`; -1: not asked for.
+
+    Comparing numbers instead of names is what a large gallery can afford.
+    """
+    names, code = np.unique(query_persons, return_inverse=True)
+    place = np.minimum(np.searchsorted(names, gallery_persons), len(names) - 1)
+    return code.astype(np.int64), np.where(names[place] == gallery_persons, place, -1)
+
+
 def gallery_ranks(
     query: ArrayLike,
     query_persons: ArrayLike,
@@ -118,7 +131,10 @@ def gallery_ranks(
     distance: Distance = "cosine",
     chunk: int = 1024,
 ) -> Ranks:
-    """Rank of every query's own face, exactly, holding `chunk` x `chunk` scores at a time.
+    """Rank of every query's own face, exactly, for a gallery of any size.
+
+    Beyond what it is given it holds `8 (2 Q D + 3 chunk D + 5 chunk^2)` bytes and 8 per gallery
+    face: a gallery of a million faces may be a memory-mapped float32 array.
 
     Args:
         query: features, `[Q, D]`.
@@ -134,21 +150,26 @@ def gallery_ranks(
     """
     if chunk < 1:
         raise Speech2FaceError(f"chunk is {chunk}", "give a whole number of 1 or more")
-    queries, candidates = comparable(query, gallery, distance)
+    check_sizes(query, gallery)
+    shown = np.asarray(gallery)
+    queries = prepared(query, "query", distance)
     persons = as_names(query_persons, len(queries), "query persons")
-    candidate_persons = as_names(gallery_persons, len(candidates), "gallery persons")
+    candidate_persons = as_names(gallery_persons, len(shown), "gallery persons")
     own_index = own_items(persons, candidate_persons, own)
-    own_score = pair_scores(queries, candidates[own_index], distance)  # [Q]
-    tolerance = tie_tolerance(queries, candidates[own_index], distance)  # [Q]
+    own_faces = prepared(shown[own_index], "own gallery", distance)  # [Q, D]
+    own_score = pair_scores(queries, own_faces, distance)  # [Q]
+    tolerance = tie_tolerance(queries, own_faces, distance)  # [Q]
+    code, candidate_code = person_codes(persons, candidate_persons)
 
     better, tied, compared = np.zeros((3, len(queries)), dtype=np.int64)
-    for start in range(0, len(queries), chunk):
-        rows = slice(start, start + chunk)
-        for first in range(0, len(candidates), chunk):
-            columns = slice(first, first + chunk)
-            lead = score_block(queries[rows], candidates[columns], distance)  # [q, g]
+    for first in range(0, len(shown), chunk):
+        columns = slice(first, first + chunk)
+        candidates = prepared(shown[columns], "gallery", distance, first_row=first)  # [g, D]
+        for start in range(0, len(queries), chunk):
+            rows = slice(start, start + chunk)
+            lead = score_block(queries[rows], candidates, distance)  # [q, g]
             lead -= own_score[rows, None]
-            other = persons[rows, None] != candidate_persons[None, columns]
+            other = code[rows, None] != candidate_code[None, columns]
             ahead = lead > tolerance[rows, None]
             behind = lead < -tolerance[rows, None]
             better[rows] += (ahead & other).sum(axis=1)

@@ -19,8 +19,8 @@ Distance = Literal["cosine", "euclidean", "manhattan"]
 ROUNDING = 1e-12  # well above the rounding of a float64 sum of thousands of products
 
 
-def as_features(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    """Features as a checked float64 matrix `[N, D]`.
+def as_features(values: ArrayLike, what: str, *, first_row: int = 0) -> NDArray[np.float64]:
+    """Features as a checked float64 matrix `[N, D]`; `first_row` counts rows before these.
 
     Raises:
         Speech2FaceError: not a matrix, empty, or with NaN or infinite values.
@@ -34,13 +34,16 @@ def as_features(values: ArrayLike, what: str) -> NDArray[np.float64]:
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
         raise Speech2FaceError(
-            f"{len(bad)} {what} feature(s) hold NaN or infinite values, first at row {bad[0]}",
+            f"{len(bad)} {what} feature(s) hold NaN or infinite values, "
+            f"first at row {first_row + bad[0]}",
             "make these features again",
         )
     return features
 
 
-def unit_norm(features: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+def unit_norm(
+    features: NDArray[np.float64], what: str, *, first_row: int = 0
+) -> NDArray[np.float64]:
     """Rows of `[N, D]` divided by their Euclidean norm.
 
     Raises:
@@ -49,34 +52,58 @@ def unit_norm(features: NDArray[np.float64], what: str) -> NDArray[np.float64]:
     norms = np.linalg.norm(features, axis=1, keepdims=True)  # [N, 1]
     if len(zero := np.flatnonzero(norms == 0)):
         raise Speech2FaceError(
-            f"{len(zero)} {what} feature(s) have norm zero, first at row {zero[0]}",
+            f"{len(zero)} {what} feature(s) have norm zero, first at row {first_row + zero[0]}",
             "make these features again: a zero vector has no direction",
         )
     return np.asarray(features / norms)
 
 
-def comparable(
-    query: ArrayLike, gallery: ArrayLike, distance: Distance
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both sets checked for `distance`, and divided by their norms for cosine.
+def prepared(
+    values: ArrayLike, what: str, distance: Distance, *, first_row: int = 0
+) -> NDArray[np.float64]:
+    """Features checked for `distance`, and divided by their norms for cosine, `[N, D]`.
 
     Raises:
-        Speech2FaceError: unknown distance, unequal feature sizes, or unusable features.
+        Speech2FaceError: unknown distance or unusable features.
     """
     if distance not in get_args(Distance):
         raise Speech2FaceError(
             f"unknown distance {distance!r}", f"choose one of {', '.join(get_args(Distance))}"
         )
-    queries, candidates = as_features(query, "query"), as_features(gallery, "gallery")
-    if queries.shape[1] != candidates.shape[1]:
+    features = as_features(values, what, first_row=first_row)
+    return unit_norm(features, what, first_row=first_row) if distance == "cosine" else features
+
+
+def check_sizes(query: ArrayLike, gallery: ArrayLike) -> None:
+    """Refuse features of different sizes, and anything that is not two matrices.
+
+    Raises:
+        Speech2FaceError: names both sizes.
+    """
+    shapes = np.shape(query), np.shape(gallery)
+    for what, shape in zip(("query", "gallery"), shapes, strict=True):
+        if len(shape) != 2 or 0 in shape:
+            raise Speech2FaceError(
+                f"the {what} features have shape {shape}",
+                "give a matrix `[N, D]` with at least one item",
+            )
+    if shapes[0][1] != shapes[1][1]:
         raise Speech2FaceError(
-            f"query features have {queries.shape[1]} numbers, gallery features "
-            f"{candidates.shape[1]}",
+            f"query features have {shapes[0][1]} numbers, gallery features {shapes[1][1]}",
             "use features of one and the same recogniser",
         )
-    if distance == "cosine":
-        return unit_norm(queries, "query"), unit_norm(candidates, "gallery")
-    return queries, candidates
+
+
+def comparable(
+    query: ArrayLike, gallery: ArrayLike, distance: Distance
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both sets prepared for `distance`.
+
+    Raises:
+        Speech2FaceError: unknown distance, unequal feature sizes, or unusable features.
+    """
+    check_sizes(query, gallery)
+    return prepared(query, "query", distance), prepared(gallery, "gallery", distance)
 
 
 def score_block(
