@@ -15,21 +15,21 @@ import numpy as np
 
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation import contest as contests
-from speech2face.evaluation.contest import Contest
+from speech2face.evaluation import sections
+from speech2face.evaluation.contest import Contest, images_section, summary_table
 from speech2face.evaluation.images import (
     Contestant,
     Gallery,
     Instruments,
     Readings,
-    judge_contestant,
     pictures,
     read_folders,
 )
-from speech2face.evaluation.report import Report, Section, Table, contestant_table, write_report
-from speech2face.evaluation.uncertainty import Score
+from speech2face.evaluation.report import Report, write_report
+from speech2face.evaluation.sections import Halves
 from speech2face.inference.extract import (
     FACES,
+    HALF_MARKS,
     Extractor,
     Item,
     Outcome,
@@ -41,6 +41,7 @@ from speech2face.inference.pipeline import METADATA_KEY, Pipeline
 
 SECONDS = (1, 2, 3, 6)  # how long the model listens, for the effect of duration
 TRUE, DISTRACTORS, F2F = "true face", "distractors", "F2F (canonical)"
+OWN_HALVES, OTHER_HALVES = "halves of the clips", "halves of further voices"
 EXTRACTED, READINGS = "extracted", "readings"
 MIN_CLIPS = 3
 
@@ -124,24 +125,49 @@ def report_on_clips(
             f"give at least {MIN_CLIPS} clips of two persons with a voice and a photo",
         )
     files = _files(samples, clips, runs, settings)
+    halved = {
+        OWN_HALVES: _halves(runs.own_halves, samples, report),
+        OTHER_HALVES: _halves(runs.other_halves, clips.same_speaker, report),
+    }
+    of_halves = {
+        name + mark: pictures(run.folder / FACES, [sample.id + mark for sample in halved[name]])
+        for name, run in ((OWN_HALVES, runs.own_halves), (OTHER_HALVES, runs.other_halves))
+        for mark in HALF_MARKS
+        if halved[name]
+    }
     readings = read_folders(
-        files, cache=out / READINGS, workers=settings.workers, instruments=instruments
+        {**files, **of_halves},
+        cache=out / READINGS,
+        workers=settings.workers,
+        instruments=instruments,
     )
     contest = _contest(samples, files, readings, runs, pipeline, settings)
-    by_seconds = {run.name: files[run.name] for run in runs.durations}
-    sections = [
-        contests.images_section(contest, out),
-        _duration_section(contest, readings, runs),
-        contests.attributes_section(contest, out),
-        *([contests.craniofacial_section(contest, out)] if contest.frontal else []),
-        contests.projection_section(contest, out),
-        contests.gallery_section(contest, out, by_seconds),
+    ids = contest.gallery.true.names
+    heard = {
+        seconds: _named(readings[run.name], ids)
+        for seconds, run in zip(settings.seconds, runs.durations, strict=True)
+    }
+    stable = [
+        _both_halves(halved[name], readings, name)
+        for name in (OWN_HALVES, OTHER_HALVES)
+        if len({sample.person for sample in halved[name]}) > 1
     ]
     whole = Report(
         title=f"Faces consistent with voices: {pipeline.card.name} on {clips.corpus}",
         facts=_facts(clips, contest, pipeline, settings, rejected, instruments),
-        sections=tuple(sections),
-        summary=(_summary(contest),),
+        sections=(
+            images_section(contest, out),
+            sections.similarity_section(contest),
+            sections.attributes_section(contest, out),
+            *([sections.craniofacial_section(contest, out)] if contest.frontal else []),
+            sections.duration_section(contest, heard),
+            *([sections.stability_section(stable, settings.seed)] if stable else []),
+            sections.projection_section(contest, out),
+            sections.gallery_section(
+                contest, out, {run.name: files[run.name] for run in runs.durations}
+            ),
+        ),
+        summary=(summary_table(contest),),
     )
     write_report(whole, out)
     return whole
@@ -151,6 +177,8 @@ def report_on_clips(
 class _Runs:
     contestants: tuple[_Run, ...]  # the default exaggeration first, then none
     durations: tuple[_Run, ...]  # at the default exaggeration, shortest first
+    own_halves: _Run
+    other_halves: _Run
 
 
 def _runs(pipeline: Pipeline, settings: Settings, out: Path) -> _Runs:
@@ -172,7 +200,11 @@ def _runs(pipeline: Pipeline, settings: Settings, out: Path) -> _Runs:
         )
         for seconds in settings.seconds
     )
-    return _Runs(contestants, durations)
+    own, other = (
+        _Run(name, out / EXTRACTED / folder, VoiceExtractor(pipeline))
+        for name, folder in ((OWN_HALVES, "halves"), (OTHER_HALVES, "same_speaker_halves"))
+    )
+    return _Runs(contestants, durations, own, other)
 
 
 def _extract(
@@ -188,6 +220,35 @@ def _extract(
 
     extract(items, run.extractor, run.folder, report=keep)
     return rejected
+
+
+def _halves(
+    run: _Run, samples: Sequence[Sample], report: Callable[[str, Outcome], None]
+) -> list[Sample]:
+    """Extract both halves of each utterance; the samples of which both could be used."""
+    if not samples:
+        return []
+    rejected = _extract(run, items_of(samples, in_halves=True), report)
+    return [s for s in samples if not any(s.id + mark in rejected for mark in HALF_MARKS)]
+
+
+def _both_halves(samples: Sequence[Sample], readings: Mapping[str, Readings], name: str) -> Halves:
+    """Readings of both halves; a person without a gender in the corpus gets that of the faces."""
+    first, second = (readings[name + mark] for mark in HALF_MARKS)
+    persons = np.array([sample.person for sample in samples])
+    genders = np.array([sample.labels.get("gender", "") for sample in samples])
+    for person in np.unique(persons[genders == ""]):
+        rows = persons == person
+        seen = np.concatenate([first.apparent_gender[rows], second.apparent_gender[rows]])
+        genders = np.where(rows, "female" if (seen == "female").mean() > 0.5 else "male", genders)
+    return Halves(
+        first,
+        second,
+        persons,
+        np.array([sample.video or sample.id for sample in samples]),
+        genders,
+        f"{name}: {len(samples)} utterances of {len(np.unique(persons))} persons",
+    )
 
 
 def _files(
@@ -292,53 +353,6 @@ def recognisers_in_training(pipeline: Pipeline, known: Sequence[str]) -> frozens
     record = json.loads(said)
     words = json.dumps([record.get("trained_with", []), record.get("face_feature", "")])
     return frozenset(name for name in known if name in words)
-
-
-def _duration_section(contest: Contest, readings: Mapping[str, Readings], runs: _Runs) -> Section:
-    """What hearing more of the voice changes (the paper's Fig. 6, Tables 2 and 3)."""
-    ids = contest.gallery.true.names
-    heard = {run.name: _named(readings[run.name], ids) for run in runs.durations}
-    tables = [
-        contestant_table(
-            f"{recogniser}: faces after so many seconds, percent [95 %]",
-            (*contests.MATCHING, *contests.PERCENT),
-            {
-                name: judge_contestant(
-                    Contestant(name, found), contest.gallery, recogniser, seed=contest.seed
-                )
-                for name, found in heard.items()
-            },
-            "At the model's default exaggeration. A clip shorter than that is repeated.",
-        )
-        for recogniser in contest.recognisers
-    ]
-    return Section(
-        "duration",
-        "The effect of duration",
-        (
-            "The model hears the first 1, 2, 3 or 6 seconds of each clip. Many clips are shorter "
-            "than six seconds, so the last step adds less than it seems.",
-        ),
-        tuple(tables),
-    )
-
-
-def _summary(contest: Contest) -> Table:
-    """The figures that a reader looks for, by the first judge that is independent of ours."""
-    ours = contest.rivals[0]
-    independent = [name for name in contest.recognisers if name not in ours.trained_with]
-    recogniser = (independent or contest.recognisers)[0]
-    scores: dict[str, dict[str, Score]] = {
-        one.name: judge_contestant(one, contest.gallery, recogniser, seed=contest.seed)
-        for one in contest.contestants
-    }
-    return contestant_table(
-        f"At a glance, by {recogniser}: percent [95 %]",
-        ("1:2 U", "1:2 G", "R@10%"),
-        scores,
-        "1:2 U against everybody, 1:2 G within one apparent gender, R@10% in the top tenth of the "
-        "gallery. What lies above the gender oracle is more than gender.",
-    )
 
 
 def _facts(
