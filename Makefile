@@ -28,10 +28,12 @@ lint: .venv-dev/installed
 	$(DEV)/ruff format --check .
 	$(DEV)/ruff check .
 	$(DEV)/mypy
-	$(DEV)/lint-imports
+	$(DEV)/lint-imports --no-cache
 
 bench: .venv-dev/installed
 	$(DEV)/python benchmarks/inference.py
+	$(DEV)/python benchmarks/spectrogram.py
+	$(DEV)/python benchmarks/warp.py
 
 # All that the environments depend on is in two files; nothing is installed again until they change.
 .venv/installed: pyproject.toml constraints.txt

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+ASSETS = Path(__file__).resolve().parents[1] / "speech2face" / "assets"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -13,6 +14,14 @@ def shared_data() -> Path:
     if not (SHARED_DATA / "authors_page" / "manifest.jsonl").exists():
         pytest.skip("the shared research data is not beside this checkout (../shared/data)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def default_asset() -> Path:
+    """File of the embedded model; tests that need it skip while it is being trained."""
+    if not (ASSETS / "default.onnx").exists():
+        pytest.skip("the embedded model is not there: make default-model")
+    return ASSETS / "default.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from media import EXAMPLES
 
+import speech2face
+
 HEAVY = ("torch", "ray", "fastapi", "matplotlib", "scipy", "sklearn", "dlib", "onnx", "soundfile")
 
 
@@ -17,6 +19,12 @@ def loaded_by(script: str) -> set[str]:
         [sys.executable, "-c", script + tell], capture_output=True, text=True, check=True
     )
     return set(finished.stdout.splitlines()[-1].split())
+
+
+def test_the_public_names_are_these() -> None:
+    names = {"Face", "Pipeline", "Speech2FaceError", "load_model", "__version__"}
+    assert set(speech2face.__all__) == names  # taking one away breaks somebody's program
+    assert all(hasattr(speech2face, name) for name in names)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -11,8 +11,6 @@ from media import EXAMPLES
 import speech2face
 
 ROOT = Path(__file__).resolve().parent.parent
-ASSET = ROOT / "speech2face" / "assets" / "default.onnx"
-needs_asset = pytest.mark.skipif(not ASSET.exists(), reason="the embedded model is not trained yet")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +82,7 @@ def test_the_wheel_runs_away_from_the_repository(installed: Path, stand_in_model
     assert (installed / "faces" / "rms.png").exists()
 
 
-@needs_asset
+@pytest.mark.usefixtures("default_asset")
 def test_the_wheel_carries_the_model_and_uses_it(installed: Path) -> None:
     assert run_elsewhere(installed, "models", "verify").returncode == 0
     voice, out = str(EXAMPLES / "slt.ogg"), str(installed / "faces")

@@ -7,7 +7,7 @@ is refused in a sentence, and no file beside it is ever opened.
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class ModelCard:
     feature_size: int  # D
     draw_size: int  # R, coordinates of the spread of equally likely faces
     sha256: str
+    # All that its metadata says, such as licence and training data.
+    details: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         known = {"format": FORMAT, "sample_rate": SAMPLE_RATE}
@@ -258,6 +260,7 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
             feature_size=int(said["feature_size"]),
             draw_size=int(said["draw_size"]),
             sha256=sha256,
+            details=said,
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         problem = f"describes itself in a way this version does not know ({error})"

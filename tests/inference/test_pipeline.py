@@ -13,14 +13,11 @@ import stand_in
 from media import EXAMPLES, write_sparse_hours
 from numpy.typing import NDArray
 
-import speech2face
 from speech2face import Face, Pipeline, Speech2FaceError, load_model
 from speech2face.audio.io import SAMPLE_RATE, decode
 from speech2face.models import hub
 
 SLT, RMS = EXAMPLES / "slt.ogg", EXAMPLES / "rms.ogg"
-ASSET = Path(speech2face.__file__).parent / "assets" / "default.onnx"
-needs_asset = pytest.mark.skipif(not ASSET.exists(), reason="the embedded model is not trained yet")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +26,7 @@ def pipeline(stand_in_model: Path) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Pipeline:
+def embedded(default_asset: Path) -> Pipeline:
     return load_model(threads=1)
 
 
@@ -234,6 +231,7 @@ def test_a_graph_that_fails_is_told_in_one_sentence(
 def test_the_card_carries_the_digest_of_the_file(pipeline: Pipeline, stand_in_model: Path) -> None:
     assert pipeline.card.sha256 == hashlib.sha256(stand_in_model.read_bytes()).hexdigest()
     assert pipeline.card.name == "stand-in"
+    assert pipeline.card.details == stand_in.METADATA
 
 
 @pytest.fixture
@@ -284,13 +282,12 @@ def test_an_unknown_embedded_model_is_named() -> None:
         hub.embedded("largest")
 
 
-@needs_asset
-def test_the_embedded_model_is_whole_and_at_most_30_megabytes() -> None:
+def test_the_embedded_model_is_whole_and_at_most_30_megabytes(default_asset: Path) -> None:
     hub.verify(hub.embedded())
-    assert ASSET.stat().st_size <= 30e6
+    assert hub.embedded().path == default_asset
+    assert default_asset.stat().st_size <= 30e6
 
 
-@needs_asset
 def test_two_voices_give_two_faces_on_white(embedded: Pipeline) -> None:
     faces = [embedded.reconstruct(EXAMPLES / f"{voice}.ogg") for voice in ("slt", "rms")]
     for face in faces:
@@ -302,7 +299,6 @@ def test_two_voices_give_two_faces_on_white(embedded: Pipeline) -> None:
     assert difference.mean() > 2  # grey levels
 
 
-@needs_asset
 def test_exaggeration_moves_faces_apart_and_minus_one_is_the_mean_face(embedded: Pipeline) -> None:
     def difference(exaggeration: float) -> float:
         one, other = (
@@ -315,14 +311,12 @@ def test_exaggeration_moves_faces_apart_and_minus_one_is_the_mean_face(embedded:
     assert difference(-1) < difference(0) < difference(1.4)
 
 
-@needs_asset
 def test_likely_faces_differ_from_the_one_face(embedded: Pipeline) -> None:
     face = embedded.reconstruct(SLT, draws=2)
     for image in face.likely:
         assert np.abs(np.asarray(image).astype(float) - pixels(face)).mean() > 1
 
 
-@needs_asset
 @pytest.mark.parametrize("seconds", [0.5, 3, 6, 40])
 def test_the_embedded_model_takes_any_length(embedded: Pipeline, seconds: float) -> None:
     speech = np.tile(decode(SLT).waveform, 6)[: round(seconds * SAMPLE_RATE)]
