@@ -35,6 +35,12 @@ bench: .venv-dev/installed
 	$(DEV)/python benchmarks/spectrogram.py
 	$(DEV)/python benchmarks/warp.py
 
+report: .venv-dev/installed
+	@echo "make report: not there yet"; exit 1
+
+default-model: .venv-dev/installed
+	@echo "make default-model: not there yet (DATA=$(DATA))"; exit 1
+
 # All that the environments depend on is in two files; nothing is installed again until they change.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
