@@ -38,7 +38,7 @@ _VOWELS = np.array(  # first three formants in Hz of five vowels, an adult of me
 )
 _BANDWIDTHS = np.array([80, 100, 140])  # Hz
 _OVERSAMPLING = 4  # drawn this much larger, then averaged: smooth edges
-_CENTRE = IMAGE_SIZE / 2  # pixels
+_CENTRE = (IMAGE_SIZE - 1) / 2  # pixels; 0 is the centre of the first pixel
 _EYE_Y = 98  # pixels
 
 Waveform = NDArray[np.float32]
@@ -236,7 +236,7 @@ def _at(x: NDArray[np.float64], y: NDArray[np.float64]) -> Points:
 
 
 def _mirror(points: Points) -> Points:
-    return np.stack([IMAGE_SIZE - points[:, 0], points[:, 1]], axis=1)
+    return np.stack([2 * _CENTRE - points[:, 0], points[:, 1]], axis=1)
 
 
 def _paint(points: Points, traits: Traits, *, background: Colour) -> NDArray[np.uint8]:
@@ -282,7 +282,12 @@ def _blend(start: Colour, end: Colour, share: float) -> Colour:
 
 
 def _scaled(points: Points) -> Sequence[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in points * _OVERSAMPLING]
+    return [(float(x), float(y)) for x, y in _enlarged(points)]
+
+
+def _enlarged(points: Points) -> Points:
+    """Where pixel coordinates of the picture lie on the canvas; both count from pixel centres."""
+    return (points + 0.5) * _OVERSAMPLING - 0.5
 
 
 def _fill(pen: ImageDraw.ImageDraw, points: Points, colour: Colour) -> None:
@@ -296,7 +301,7 @@ def _stroke(pen: ImageDraw.ImageDraw, points: Points, colour: Colour, width: int
 def _oval(
     pen: ImageDraw.ImageDraw, centre: Points, radii: tuple[float, float], colour: Colour
 ) -> None:
-    x, y = centre * _OVERSAMPLING
+    x, y = _enlarged(centre)
     wide, high = radii[0] * _OVERSAMPLING, radii[1] * _OVERSAMPLING
     pen.ellipse((x - wide, y - high, x + wide, y + high), fill=colour)
 

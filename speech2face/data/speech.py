@@ -1,7 +1,6 @@
 """The speech of a sample, opened."""
 
-from speech2face.audio.io import decode
-from speech2face.audio.segment import SAMPLE_RATE, Waveform
+from speech2face.audio.io import SAMPLE_RATE, Waveform, decode
 from speech2face.data.sample import Sample
 
 

@@ -81,7 +81,7 @@ def test_convention_landmarks_are_the_68_point_scheme_in_x_y() -> None:
     mirror = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
     mirror += [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
     mirror += [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
-    np.testing.assert_allclose(points[mirror], [224, 0] + points * [-1, 1], atol=1e-9)
+    np.testing.assert_allclose(points[mirror], [223, 0] + points * [-1, 1], atol=1e-9)
 
 
 def test_the_ground_of_a_drawing_is_white_and_a_photograph_differs() -> None:
@@ -90,3 +90,13 @@ def test_the_ground_of_a_drawing_is_white_and_a_photograph_differs() -> None:
     assert (image[0] == 255).all() and (image[-1] == 255).all()
     snapshot = invented.photograph(traits, np.random.default_rng(0))
     assert snapshot.shape == image.shape and not np.array_equal(snapshot, image)
+
+
+def test_convention_the_points_lie_on_the_drawing() -> None:
+    traits = invented.Traits(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+    portrait = invented.draw(traits)
+    dark = portrait.image.astype(int).sum(axis=2) < 200  # [H, W]: pupils, hair is lighter here
+    for eye in (portrait.landmarks[36:42], portrait.landmarks[42:48]):
+        x, y = eye.mean(axis=0)
+        rows, columns = np.nonzero(dark[int(y) - 6 : int(y) + 8, int(x) - 6 : int(x) + 8])
+        assert columns.mean() + int(x) - 6 == pytest.approx(x, abs=0.3)

@@ -1,0 +1,144 @@
+"""`speech2face train`: features in, a run directory out; the same command continues it."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from speech2face.errors import Speech2FaceError
+
+EPILOG = """\
+examples:
+  speech2face train face-decoder --data features --run-dir runs/decoder
+  speech2face train voice-encoder --data features --run-dir runs/encoder \\
+      --set face_decoder=runs/decoder --set lambdas.distillation=0
+  speech2face train voice-encoder ... --balance-at 1000     writes RUN_DIR/lambdas.toml
+  speech2face train voice-encoder ... --config runs/encoder/lambdas.toml
+
+A run that was stopped or killed goes on when the same command is given again, and ends with the
+same weights. Without --config and --set the settings are the paper's; --dry-run prints them.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `train voice-encoder` and `train face-decoder`."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a voice encoder or a face decoder",
+        description="Train a network of the paper on prepared features.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
+    encoder = _add_network(networks, "voice-encoder", "spectrogram to face feature, by Eq. (1)")
+    encoder.add_argument(
+        "--balance-at",
+        type=int,
+        metavar="N",
+        help="train a pilot to iteration N (paper: 1000), and find the weights of Eq. (1) at which "
+        "all terms pull alike; prints them and writes RUN_DIR/lambdas.toml",
+    )
+    encoder.set_defaults(run=_train_voice_encoder)
+    decoder = _add_network(networks, "face-decoder", "face feature to canonical face")
+    decoder.set_defaults(run=_train_face_decoder)
+
+
+def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = networks.add_parser(name, help=purpose, description=purpose)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of prepared features")
+    parser.add_argument("--run-dir", type=Path, metavar="R", help="new, or one to be continued")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="C.toml",
+        action="append",
+        default=[],
+        help="differences from the paper's settings; may be given several times",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="K=V",
+        action="append",
+        default=[],
+        dest="settings",
+        help="one difference, as in adam.learning_rate=1e-4; wins over --config",
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, or cuda")
+    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
+    return parser
+
+
+def _train_voice_encoder(arguments: argparse.Namespace) -> int:
+    from speech2face.training.config import VoiceEncoderTraining
+
+    config = _resolved(VoiceEncoderTraining(), arguments)
+    if arguments.dry_run:
+        return _print_settings(config)
+    if arguments.balance_at is not None:
+        return _balance(config, arguments)
+    from speech2face.training.experiments import train_voice_encoder
+
+    data, folder, device = _places(arguments)
+    state = train_voice_encoder(config, data, folder, device=device)
+    print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+    return 0
+
+
+def _train_face_decoder(arguments: argparse.Namespace) -> int:
+    from speech2face.training.config import FaceDecoderTraining
+
+    config = _resolved(FaceDecoderTraining(), arguments)
+    if arguments.dry_run:
+        return _print_settings(config)
+    from speech2face.training.experiments import train_face_decoder
+
+    data, folder, device = _places(arguments)
+    state = train_face_decoder(config, data, folder, device=device)
+    print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+    return 0
+
+
+def _balance(config: Any, arguments: argparse.Namespace) -> int:
+    from speech2face.training.experiments import LAMBDAS, balance_voice_encoder
+
+    if arguments.balance_at < 1:
+        raise Speech2FaceError(f"--balance-at {arguments.balance_at}", "give a positive iteration")
+    data, folder, device = _places(arguments)
+    lambdas, magnitudes = balance_voice_encoder(
+        config, data, folder, at_iteration=arguments.balance_at, device=device
+    )
+    for name, magnitude in magnitudes.items():
+        print(f"{name}: gradient {magnitude:.4g}, weight {getattr(lambdas, name):.4g}")
+    print(f"written to {folder / LAMBDAS}; train with --config {folder / LAMBDAS}")
+    return 0
+
+
+def _resolved(config: Any, arguments: argparse.Namespace) -> Any:
+    from speech2face.training.config import read_differences, with_differences
+
+    source = ", ".join([*map(str, arguments.config), *(["--set"] if arguments.settings else [])])
+    return with_differences(
+        config, read_differences(arguments.config, arguments.settings), source or None
+    )
+
+
+def _print_settings(config: Any) -> int:
+    from speech2face.training.config import to_toml
+
+    print(to_toml(config))
+    return 0
+
+
+def _places(arguments: argparse.Namespace) -> tuple[Path, Path, str]:
+    """Features, run directory and device, once they are needed; log lines go to the terminal."""
+    import torch
+
+    for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
+        if value is None:
+            raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    device = arguments.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return arguments.data, arguments.run_dir, device

@@ -1,0 +1,1 @@
+"""Raw media to features, ready for training."""

@@ -1,0 +1,55 @@
+"""The paper's rule for the weights of Eq. (1): gradients of a similar size early in training.
+
+"lambda_1 and lambda_2 are tuned such that the gradient magnitude of each term with respect to v_s
+are within a similar scale at an early iteration (we measured at the 1000th iteration)" (Oh et al.
+2019, section 3). The published 0.025 and 200 belong to an undisclosed scale of the features, so
+the rule carries over to other features, the numbers do not.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from speech2face.data.datasets import VoiceBatch
+from speech2face.losses import balanced_lambdas, gradient_norms
+from speech2face.training.config import Lambdas
+from speech2face.training.state import TrainState
+from speech2face.training.step import VoiceTerms, voice_encoder_losses
+
+TERMS = ("decoder", "feature", "distillation")  # the first that is on keeps its weight
+
+
+def measure(
+    state: TrainState, batches: Iterable[VoiceBatch], terms: VoiceTerms
+) -> dict[str, float]:
+    """Gradient norms of the unweighted terms at this point of a training, means over batches.
+
+    The network runs as in training, on the statistics of each batch, but nothing is updated.
+    """
+    collected: dict[str, list[float]] = defaultdict(list)
+    for batch in batches:
+        with torch.no_grad():
+            predicted = state.model(batch.spectrogram)  # [B, D]
+        losses_of = partial(voice_encoder_losses, target=batch.face_feature, terms=terms)
+        for name, norm in gradient_norms(losses_of, predicted).items():
+            collected[name].append(norm)
+    return {name: sum(values) / len(values) for name, values in collected.items()}
+
+
+def balanced(lambdas: Lambdas, norms: Mapping[str, float]) -> Lambdas:
+    """Weights with which every term pulls as hard on v_s as the first one does.
+
+    Args:
+        lambdas: weights of the pilot; the first term that is on keeps its weight.
+        norms: of the unweighted terms, as `measure` gives them; a term not among them stays off.
+
+    Raises:
+        Speech2FaceError: a gradient is zero or not finite, so nothing can be balanced.
+    """
+    reference = next(name for name in TERMS if name in norms)
+    weight = getattr(lambdas, reference)
+    found = balanced_lambdas(norms, reference)
+    return replace(lambdas, **{name: weight * factor for name, factor in found.items()})

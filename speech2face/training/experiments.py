@@ -1,0 +1,244 @@
+"""The two trainings put together: features, network, frozen layers, loop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.spectrogram import n_frames
+from speech2face.data.datasets import FaceBatch, FeatureShards, VoiceBatch, in_order, shuffled
+from speech2face.errors import Speech2FaceError
+from speech2face.face.vgg_face import VGGFace, load_vgg_face
+from speech2face.models.checkpoint import load_checkpoint, restore_config, restore_weights
+from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
+from speech2face.models.voice_encoder import VoiceEncoder
+from speech2face.training.balance import balanced, measure
+from speech2face.training.config import (
+    FaceDecoderTraining,
+    Lambdas,
+    VoiceEncoderTraining,
+    to_json,
+    to_toml,
+)
+from speech2face.training.loop import fit
+from speech2face.training.state import TrainState, start_state
+from speech2face.training.step import (
+    FaceTerms,
+    VoiceTerms,
+    face_decoder_step,
+    validate_face_decoder,
+    validate_voice_encoder,
+    voice_encoder_step,
+)
+from speech2face.training.tracking import Run
+
+PILOT = "pilot"  # folder inside the run directory
+LAMBDAS = "lambdas.toml"
+BALANCE_BATCHES = 32  # the gradients of the rule are means over so many
+
+
+def train_voice_encoder(
+    config: VoiceEncoderTraining, data: Path, folder: Path, *, device: str = "cpu"
+) -> TrainState:
+    """Train a voice encoder on the features in `data`; `folder` is new or to be continued.
+
+    Raises:
+        Speech2FaceError: the features, the frozen layers and the settings do not fit together, or
+            the training diverges.
+    """
+    train, val = _splits(data, config.model.feature_size)
+    terms = _voice_terms(config, train.description["face_feature"], device)
+    run = Run(folder)
+    run.begin(_settings(config, train))
+    with _seeded(config.plan.seed):
+        model = VoiceEncoder(config.model).to(device)
+    state = start_state(model, config.adam, config.plan)
+    read = _voice_reader(config, val, device)
+    held_out = partial(in_order, read, n_samples=len(val), batch_size=config.plan.batch_size)
+    return fit(
+        state,
+        partial(voice_encoder_step, terms=terms),
+        _voice_batches(config, train, device),
+        run,
+        validate=lambda state: validate_voice_encoder(state, held_out(), terms),
+    )
+
+
+def train_face_decoder(
+    config: FaceDecoderTraining, data: Path, folder: Path, *, device: str = "cpu"
+) -> TrainState:
+    """Train a face decoder on the features in `data`; `folder` is new or to be continued.
+
+    Raises:
+        Speech2FaceError: as `train_voice_encoder`.
+    """
+    train, val = _splits(data, config.model.feature_size)
+    terms = _face_terms(config, train.description["face_feature"], device)
+    run = Run(folder)
+    run.begin(_settings(config, train))
+    mean_landmarks = train.read("landmarks", range(len(train))).mean(dim=0)  # [68, 2]
+    with _seeded(config.plan.seed):
+        model = FaceDecoder(config.model, mean_landmarks).to(device)
+    state = start_state(model, config.adam, config.plan)
+    plan = config.plan
+    return fit(
+        state,
+        partial(face_decoder_step, terms=terms),
+        shuffled(
+            _face_reader(train, device),
+            n_samples=len(train),
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+        ),
+        run,
+        validate=lambda state: validate_face_decoder(
+            state,
+            in_order(_face_reader(val, device), n_samples=len(val), batch_size=plan.batch_size),
+            terms,
+        ),
+    )
+
+
+def balance_voice_encoder(
+    config: VoiceEncoderTraining,
+    data: Path,
+    folder: Path,
+    *,
+    at_iteration: int,
+    device: str = "cpu",
+) -> tuple[Lambdas, Mapping[str, float]]:
+    """Train a pilot to `at_iteration`, then weigh Eq. (1) by the paper's rule.
+
+    The pilot lies in `folder/pilot` and can be continued; the weights are written to
+    `folder/lambdas.toml`, a file of differences for the training itself.
+
+    Returns:
+        The weights, and the gradient magnitudes of the unweighted terms that they come from.
+    """
+    plan = replace(config.plan, total_samples=at_iteration * config.plan.batch_size)
+    pilot = replace(config, plan=plan)
+    state = train_voice_encoder(pilot, data, folder / PILOT, device=device)
+    train, _ = _splits(data, config.model.feature_size)
+    batches = _voice_batches(pilot, train, device)(state.samples_seen)
+    terms = _voice_terms(config, train.description["face_feature"], device)
+    magnitudes = measure(state, islice(batches, BALANCE_BATCHES), terms)
+    lambdas = balanced(config.lambdas, magnitudes)
+    measured = ", ".join(f"{name} {value:.4g}" for name, value in magnitudes.items())
+    (folder / LAMBDAS).write_text(
+        f"# Weights of Eq. (1) by the paper's rule, measured at iteration {at_iteration}.\n"
+        f"# Mean gradient magnitudes of the unweighted terms with respect to v_s: {measured}.\n"
+        f"[lambdas]\n{to_toml(lambdas)}\n"
+    )
+    return lambdas, magnitudes
+
+
+def load_face_decoder(folder: Path) -> FaceDecoder:
+    """Frozen face decoder of a run directory.
+
+    Raises:
+        Speech2FaceError: the folder holds no checkpoint, or that of another network.
+    """
+    checkpoint = load_checkpoint(folder)
+    decoder = FaceDecoder(restore_config(FaceDecoderConfig, checkpoint.config, str(folder)))
+    restore_weights(decoder, checkpoint.weights, str(folder))
+    return decoder.requires_grad_(False).eval()
+
+
+def _voice_terms(config: VoiceEncoderTraining, face_feature: str, device: str) -> VoiceTerms:
+    decoder_layer = classifier = None
+    if config.face_decoder and config.lambdas.decoder:
+        decoder = load_face_decoder(Path(config.face_decoder)).to(device)
+        _check_size(decoder.config.feature_size, config.model.feature_size, config.face_decoder)
+        decoder_layer = decoder.first_layer
+    if config.vgg_face and config.lambdas.distillation:
+        classifier = _vgg_face(config.vgg_face, face_feature, config.model.feature_size, device)
+    return VoiceTerms(
+        config.lambdas, decoder_layer, classifier and classifier.logits, config.temperature
+    )
+
+
+def _face_terms(config: FaceDecoderTraining, face_feature: str, device: str) -> FaceTerms:
+    if not (config.vgg_face and config.lambdas.embedding):
+        return FaceTerms(config.lambdas)
+    network = _vgg_face(config.vgg_face, face_feature, config.model.feature_size, device)
+    # The rendered face fills its 224 pixels as a crop does: no detector, so that it has a gradient.
+    return FaceTerms(config.lambdas, lambda image: network.face_feature(image * 255))
+
+
+def _vgg_face(file: str, face_feature: str, feature_size: int, device: str) -> VGGFace:
+    """Frozen VGG-Face that reads the features as they were made, before or after the ReLU."""
+    is_rectified = face_feature.endswith("after_relu")
+    network = load_vgg_face(file, feature="after_relu" if is_rectified else "before_relu")
+    _check_size(network.config.hidden, feature_size, file)
+    return network.to(device)
+
+
+def _check_size(found: int, feature_size: int, path: str) -> None:
+    if found != feature_size:
+        raise Speech2FaceError(
+            f"this network takes face features of size {found}, the settings say {feature_size}",
+            f"give one for size {feature_size}, or set model.feature_size",
+            path,
+        )
+
+
+def _splits(data: Path, feature_size: int) -> tuple[FeatureShards, FeatureShards]:
+    """Training and validation features, if they have the size that the settings name."""
+    train, val = FeatureShards(data, "train"), FeatureShards(data, "val")
+    found = train.description["feature_size"]
+    if found != feature_size:
+        raise Speech2FaceError(
+            f"the features ({train.description['face_feature']}) have size {found}, "
+            f"the settings say {feature_size}",
+            f"add --set model.feature_size={found}",
+            str(data),
+        )
+    return train, val
+
+
+def _voice_reader(
+    config: VoiceEncoderTraining, shards: FeatureShards, device: str
+) -> Callable[[Sequence[int]], VoiceBatch]:
+    prepared = shards.description["clip_seconds"]
+    if config.clip_seconds > prepared:
+        raise Speech2FaceError(
+            f"the spectrograms are of {prepared} s, the settings say {config.clip_seconds} s",
+            f"prepare longer clips, or add --set clip_seconds={prepared}",
+            str(shards.folder),
+        )
+    length = n_frames(round(config.clip_seconds * SAMPLE_RATE))
+    return lambda positions: shards.voice_batch(positions, length).to(torch.device(device))
+
+
+def _voice_batches(
+    config: VoiceEncoderTraining, shards: FeatureShards, device: str
+) -> Callable[[int], Iterator[VoiceBatch]]:
+    return shuffled(
+        _voice_reader(config, shards, device),
+        n_samples=len(shards),
+        batch_size=config.plan.batch_size,
+        seed=config.plan.seed,
+    )
+
+
+def _face_reader(shards: FeatureShards, device: str) -> Callable[[Sequence[int]], FaceBatch]:
+    return lambda positions: shards.face_batch(positions).to(torch.device(device))
+
+
+def _settings(config: Any, shards: FeatureShards) -> dict[str, Any]:
+    """What a run is known by: its settings, and which features it learns from."""
+    return {"settings": to_json(config), "features": shards.description}
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draws of torch inside follow from `seed`; those outside do not notice."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,98 @@
+"""Batches: every sample once an epoch, and the same stream wherever one begins."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from speech2face.data.datasets import (
+    FeatureShards,
+    in_order,
+    positions_from,
+    shuffled,
+)
+from speech2face.errors import Speech2FaceError
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    """Three shards of four, two and no samples; every third sample is for validation."""
+    (tmp_path / "features.json").write_text(json.dumps({"feature_size": 3}))
+    number = 0
+    for shard, size in enumerate((4, 2, 0)):
+        rows = range(number, number + size)
+        if size:
+            tensors = {
+                "spectrogram": torch.stack([torch.full((2, 5, 9), float(r)) for r in rows]).half(),
+                "face_feature": torch.tensor([[float(r)] * 3 for r in rows]),
+                "landmarks": torch.zeros(size, 68, 2) + torch.tensor(list(rows))[:, None, None],
+                "canonical_face": torch.full((size, 3, 4, 4), 255, dtype=torch.uint8),
+            }
+            save_file(tensors, tmp_path / f"shard-{shard:05d}.safetensors")
+        samples = [{"id": str(r), "split": "val" if r % 3 == 2 else "train"} for r in rows]
+        (tmp_path / f"shard-{shard:05d}.json").write_text(json.dumps({"samples": samples}))
+        number += size
+    return tmp_path
+
+
+def test_a_split_sees_its_own_samples_only(features: Path) -> None:
+    train, val = FeatureShards(features, "train"), FeatureShards(features, "val")
+    assert (train.ids, val.ids) == (["0", "1", "3", "4"], ["2", "5"])
+    assert val.read("face_feature", [1, 0])[:, 0].tolist() == [5.0, 2.0]
+
+
+def test_batches_have_the_types_and_shapes_that_training_wants(features: Path) -> None:
+    train = FeatureShards(features, "train")
+    voice = train.voice_batch([3, 0], n_frames=7)
+    assert voice.spectrogram.shape == (2, 2, 5, 7) and voice.spectrogram.dtype == torch.float32
+    assert voice.face_feature[:, 0].tolist() == [4.0, 0.0]
+    face = train.face_batch([1])
+    assert face.landmarks.shape == (1, 68, 2) and face.canonical_face.max() == 1.0
+
+
+def test_a_shard_without_its_marker_is_not_seen(features: Path) -> None:
+    (features / "shard-00001.json").unlink()
+    assert FeatureShards(features, "train").ids == ["0", "1", "3"]
+
+
+def test_missing_features_are_errors(features: Path, tmp_path: Path) -> None:
+    with pytest.raises(Speech2FaceError, match="no features here"):
+        FeatureShards(tmp_path / "nowhere", "train")
+    with pytest.raises(Speech2FaceError, match="no features of split 'test'"):
+        FeatureShards(features, "test")
+    with pytest.raises(Speech2FaceError, match="no 'texture'"):
+        FeatureShards(features, "train").read("texture", [0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 20])  # 3 does not divide 7, 20 spans epochs
+def test_every_sample_comes_once_an_epoch(batch_size: int) -> None:
+    stream = positions_from(0, n_samples=7, batch_size=batch_size, seed=1)
+    batches = itertools.islice(stream, -(-21 // batch_size))
+    positions = [position for batch in batches for position in batch][:21]
+    epochs = [positions[start : start + 7] for start in (0, 7, 14)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize("seen", [4, 8, 28, 40])
+def test_a_stream_that_begins_later_is_the_rest_of_the_unbroken_one(seen: int) -> None:
+    settings = {"n_samples": 7, "batch_size": 4, "seed": 3}
+    unbroken = list(itertools.islice(positions_from(0, **settings), 15))
+    resumed = list(itertools.islice(positions_from(seen, **settings), 15 - seen // 4))
+    assert resumed == unbroken[seen // 4 :]
+
+
+def test_the_seed_decides_the_order() -> None:
+    first, same, other = (
+        next(positions_from(0, n_samples=50, batch_size=50, seed=seed)) for seed in (1, 1, 2)
+    )
+    assert first == same != other
+
+
+def test_shuffled_and_ordered_batches_read_what_they_name() -> None:
+    batches_from = shuffled(list, n_samples=5, batch_size=5, seed=0)
+    assert sorted(next(batches_from(0))) == [0, 1, 2, 3, 4]
+    assert list(in_order(list, n_samples=5, batch_size=2)) == [[0, 1], [2, 3], [4]]
