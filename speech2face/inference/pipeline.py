@@ -173,8 +173,11 @@ def load_model(
     if inside:
         hub.refuse_other(inside, sha256)
     session = _session(content, path, threads or min(MAX_THREADS, os.cpu_count() or 1))
-    card = _card(session, path, sha256)
-    _refuse_other_graph(session, card, path)
+    try:
+        card = _card(session, path, sha256)
+        _refuse_other_graph(session, card, path)
+    except UnicodeDecodeError as error:  # any name or text in the file may be no text
+        raise Speech2FaceError("is damaged", _EXPORT, str(path)) from error
     return Pipeline(session, card)
 
 
@@ -239,7 +242,9 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
         "session.model_external_initializers_file_folder_path", nowhere
     )
     try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )  # without the fallback, which prints
     except Exception as error:  # onnxruntime's own exceptions have no narrower parent
         problem = "is not an ONNX model that onnxruntime can open by itself"
         raise Speech2FaceError(problem, _EXPORT, str(path)) from error

@@ -180,6 +180,18 @@ def test_a_file_that_is_no_model_is_refused(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("text", [b"stand-in", b"draw_size", b"samples"])
+def test_letters_that_are_no_unicode_are_refused_in_silence(
+    text: bytes, stand_in_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = stand_in_model.read_bytes()
+    assert text in content
+    (tmp_path / "odd.onnx").write_bytes(content.replace(text, b"\xff" + text[1:], 1))
+    with pytest.raises(Speech2FaceError):
+        load_model(tmp_path / "odd.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_cut_model_is_refused(stand_in_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "cut.onnx"
     file.write_bytes(stand_in_model.read_bytes()[:-200])
