@@ -23,8 +23,11 @@ from speech2face.evaluation.images import (
     Gallery,
     contestant_difference,
     judge_contestant,
+    pictures,
+    read_folders,
 )
 from speech2face.evaluation.matching import exhaustive_credits, shares_labels
+from speech2face.evaluation.protocols import Pairs
 from speech2face.evaluation.report import (
     FIGURES,
     Cell,
@@ -95,15 +98,15 @@ class Contest:
 def images_section(contest: Contest, out: Path) -> Section:
     """P17: matching and retrieval through the images, by every recogniser."""
     tables: list[Table] = [_fallback_table(contest)]
-    pictures: list[Picture] = []
+    drawn: list[Picture] = []
     for recogniser in contest.recognisers:
         scores = {
             one.name: judge_contestant(one, contest.gallery, recogniser, seed=contest.seed)
             for one in contest.contestants
         }
         tables += _judge_tables(contest, recogniser, scores)
-        pictures.append(_bars(contest, recogniser, scores, out))
-    pictures.append(_retrieval_picture(contest, contest.recognisers[0], out))
+        drawn.append(_bars(contest, recogniser, scores, out))
+    drawn.append(_retrieval_picture(contest, contest.recognisers[0], out))
     if contest.gallery.distractors is not None:
         tables += [_closed_table(contest, recogniser) for recogniser in contest.recognisers]
     tables += [
@@ -124,7 +127,7 @@ def images_section(contest: Contest, out: Path) -> Section:
             "resamples, and mean something only where their interval excludes 0.",
         ),
         tuple(tables),
-        tuple(pictures),
+        tuple(drawn),
     )
 
 
@@ -305,4 +308,50 @@ def summary_table(contest: Contest) -> Table:
         scores,
         "1:2 U against everybody, 1:2 G within one apparent gender, R@10% in the top tenth of the "
         "gallery. What lies above the gender oracle is more than gender.",
+    )
+
+
+def single_contest(
+    pairs: Pairs,
+    faces: Path,
+    photos: Path,
+    frontal: Path | None,
+    *,
+    cache: Path,
+    workers: int = 1,
+) -> Contest:
+    """A contest of one folder of faces against one of true photos, named by the clips' ids.
+
+    Args:
+        pairs: says which clips, whose, and their labels.
+        faces: `ID.png` made from voices.
+        photos: `ID.png` or `ID.jpg` of the true faces.
+        frontal: faces made from the true photos; the photos themselves unless given.
+        cache: where readings are kept.
+        workers: processes that read pictures.
+
+    Raises:
+        Speech2FaceError: a folder or a picture is missing.
+    """
+    ids = pairs.predicted.ids.tolist()
+    files = {"true face": pictures(photos, ids), "from voices": pictures(faces, ids)}
+    if frontal is not None:
+        files["from images"] = pictures(frontal, ids)
+    readings = read_folders(files, cache=cache, workers=workers)
+    given = pairs.genders
+    usable = given is not None and set(given.tolist()) <= {"female", "male"}
+    contestants = [Contestant("from voices", readings["from voices"])]
+    if frontal is not None:
+        contestants.append(Contestant("from images", readings["from images"], is_ceiling=True))
+    reference = contestants[1] if frontal is not None else Contestant(
+        "true face", readings["true face"], is_ceiling=True
+    )  # fmt: skip
+    return Contest(
+        Gallery(readings["true face"], pairs.persons, genders=given if usable else None),
+        tuple(contestants),
+        reference,
+        files,
+        files["true face"],
+        {name: column for name, column in pairs.labels.items() if name != "gender"},
+        pairs.seed,
     )

@@ -204,8 +204,8 @@ def _read_one(path: Path, cache: Path | None, instruments: Instruments) -> dict[
         raise Speech2FaceError("the picture cannot be read", "check the path", str(path)) from error
     stored = cache / instruments.name / f"{digest}.npz"
     try:
-        with np.load(stored, allow_pickle=False) as file:
-            return dict(file)
+        with stored.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile):
         pass  # not there, or torn by a kill: read again
     reading = instruments.read(open_image(path))

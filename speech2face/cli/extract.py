@@ -1,0 +1,121 @@
+"""`speech2face extract`: a manifest in, features and faces out."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from speech2face.errors import Speech2FaceError
+
+DESCRIPTION = """\
+Run a model over the clips of a manifest and keep what evaluation reads:
+OUT/features.safetensors, OUT/faces/ID.png and OUT/extract.json.
+
+MODEL is an exported model (a file, or `default`), which hears the voices; or a recogniser, `dlib`
+or `sface`, which looks at the pictures: --pictures face (the true photo), canonical (F2F), the name
+of another system's renders in the manifest, or a folder of ID.png or ID.jpg.
+"""
+EPILOG = """\
+examples:
+  speech2face extract default manifest.jsonl voices
+  speech2face extract default manifest.jsonl three --seconds 3 --exaggeration 0
+  speech2face extract dlib manifest.jsonl photos
+  speech2face extract dlib manifest.jsonl theirs --pictures renders/
+
+The same command goes on where it was stopped. A clip that cannot be used is named with its reason,
+here and in OUT/extract.json; the others are still done, and the exit status is 1.
+"""
+RECOGNISERS = ("dlib", "sface")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `extract`."""
+    parser = subparsers.add_parser(
+        "extract",
+        help="features and faces of every clip of a manifest",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="exported model, `default`, dlib or sface")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSONL, one clip a line")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the extraction")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="only these clips")
+    parser.add_argument(
+        "--exaggeration", type=float, metavar="A", help="0 none, 1.4 strong (the model's own)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="hear the first S seconds, such as 3 (all)"
+    )
+    parser.add_argument(
+        "--halves",
+        action="store_true",
+        help="each half of an utterance by itself: ID_half1, _half2",
+    )
+    parser.add_argument(
+        "--pictures", metavar="WHICH", help="what a recogniser looks at (face), or a folder"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Extract every clip; 1 when any could not be used."""
+    from speech2face.cli.progress import Progress
+    from speech2face.data.manifest import read_manifest
+    from speech2face.inference.extract import extract, items_of
+
+    samples = [
+        sample
+        for sample in read_manifest(arguments.manifest)
+        if arguments.split in (None, sample.split)
+    ]
+    if not samples:
+        raise Speech2FaceError(
+            f"no clip of split {arguments.split}", "leave --split out", str(arguments.manifest)
+        )
+    extractor = _extractor(arguments)
+    items = items_of(samples, in_halves=arguments.halves)
+    with Progress(len(items)) as progress:
+        features = extract(
+            items, extractor, arguments.out, report=lambda done: progress.step("extract", done)
+        )
+    n_rejected = len(items) - len(features)
+    print(f"{arguments.out / 'features.safetensors'}: {len(features)} of {len(items)} clips")
+    if n_rejected:
+        print(f"{n_rejected} clips left out: see {arguments.out / 'extract.json'}", file=sys.stderr)
+    return 1 if n_rejected else 0
+
+
+def _extractor(arguments: argparse.Namespace) -> Any:
+    from speech2face.inference.extract import PictureExtractor, VoiceExtractor
+
+    if arguments.model not in RECOGNISERS:
+        if arguments.pictures is not None:
+            raise Speech2FaceError(
+                "a voice model does not look at pictures", "leave --pictures out, or name dlib"
+            )
+        from speech2face.inference.pipeline import load_model
+
+        return VoiceExtractor(
+            load_model(arguments.model),
+            exaggeration=arguments.exaggeration,
+            clip_seconds=arguments.seconds,
+        )
+    if arguments.exaggeration is not None or arguments.seconds is not None or arguments.halves:
+        raise Speech2FaceError(
+            f"{arguments.model} looks at pictures and hears nothing",
+            "leave --exaggeration, --seconds and --halves out, or name an exported model",
+        )
+    which = arguments.pictures or "face"
+    folder = Path(which) if Path(which).is_dir() else None
+    return PictureExtractor(_recogniser(arguments.model), which, folder)
+
+
+def _recogniser(name: str) -> Any:
+    if name == "dlib":
+        from speech2face.face.encoder import DlibFaceEncoder
+
+        return DlibFaceEncoder()
+    from speech2face.face.sface import SFaceEncoder
+
+    return SFaceEncoder()
