@@ -70,6 +70,7 @@ def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentPar
 
 
 def _train_voice_encoder(arguments: argparse.Namespace) -> int:
+    _require_extra()
     from speech2face.training.config import VoiceEncoderTraining
 
     config = _resolved(VoiceEncoderTraining(), arguments)
@@ -86,6 +87,7 @@ def _train_voice_encoder(arguments: argparse.Namespace) -> int:
 
 
 def _train_face_decoder(arguments: argparse.Namespace) -> int:
+    _require_extra()
     from speech2face.training.config import FaceDecoderTraining
 
     config = _resolved(FaceDecoderTraining(), arguments)
@@ -97,6 +99,16 @@ def _train_face_decoder(arguments: argparse.Namespace) -> int:
     state = train_face_decoder(config, data, folder, device=device)
     print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
     return 0
+
+
+def _require_extra() -> None:
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+        import tqdm  # noqa: F401
+    except ModuleNotFoundError as missing:
+        remedy = 'run pip install "speech2face[train]"'
+        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
 
 
 def _balance(config: Any, arguments: argparse.Namespace) -> int:

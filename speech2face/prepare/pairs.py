@@ -124,6 +124,12 @@ def prepare_clip(sample: Sample, tools: Tools) -> Prepared | Rejected:
     return Prepared(sample, features)
 
 
+def summary_of(marker: Path) -> tuple[int, dict[str, int]]:
+    """How many clips a shard that is done holds, and how many were left out for which reason."""
+    record = json.loads(marker.read_text())
+    return len(record["samples"]), record["reasons"]
+
+
 def _canonical(sample: Sample, detector: FaceDetector) -> dict[str, Tensor] | Rejected:
     """Canonical face `[3, 224, 224]` uint8 and its landmarks `[68, 2]` float32."""
     if sample.canonical is None:

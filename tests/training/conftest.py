@@ -14,11 +14,11 @@ from speech2face.models.voice_encoder import VoiceEncoderConfig
 FEATURE_SIZE = 16
 N_BINS = 40  # of 257: the bands of a small spectrogram
 TINY_ENCODER = VoiceEncoderConfig(channels=(4,) * 9, n_bins=N_BINS, feature_size=FEATURE_SIZE)
-TINY_DECODER = FaceDecoderConfig(  # faces of 28 x 28 pixels
+TINY_DECODER = FaceDecoderConfig(  # faces of 32 x 32 pixels
     feature_size=FEATURE_SIZE,
     hidden_size=16,
     landmark_widths=(16,),
-    base_size=7,
+    base_size=8,
     channels=(16, 8, 8),
 )
 
@@ -48,8 +48,8 @@ def voice_batch() -> VoiceBatch:
 def face_batch() -> FaceBatch:
     feature = torch.randn(4, FEATURE_SIZE, generator=seeded(2))
     landmarks = spiral() + 0.7 * torch.randn(4, 68, 2, generator=seeded(3))
-    images = torch.rand(4, 3, 7, 7, generator=seeded(4))
-    smooth = torch.nn.functional.interpolate(images, size=28, mode="bilinear")
+    images = torch.rand(4, 3, 8, 8, generator=seeded(4))
+    smooth = torch.nn.functional.interpolate(images, size=32, mode="bilinear")
     return FaceBatch(feature, landmarks, smooth)
 
 
@@ -59,10 +59,10 @@ def mean_landmarks() -> torch.Tensor:
 
 
 def spiral() -> torch.Tensor:
-    """Distinct points inside a picture of 28 x 28 pixels, `[68, 2]`."""
+    """Distinct points inside a picture of 32 x 32 pixels, `[68, 2]`."""
     angle = torch.arange(68) * 2.4
     radius = 10 * ((torch.arange(68) + 0.5) / 68).sqrt()
-    return 13.5 + radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)  # [68, 2]
+    return 15.5 + radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)  # [68, 2]
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def features(tmp_path: Path) -> Path:
         "spectrogram": torch.randn(16, 2, N_BINS, 298, generator=seeded(5)).half(),
         "face_feature": torch.randn(16, FEATURE_SIZE, generator=seeded(6)),
         "landmarks": spiral() + 0.5 * torch.randn(16, 68, 2, generator=seeded(7)),
-        "canonical_face": torch.randint(0, 256, (16, 3, 28, 28), generator=seeded(8)).byte(),
+        "canonical_face": torch.randint(0, 256, (16, 3, 32, 32), generator=seeded(8)).byte(),
     }
     save_file(tensors, folder / "shard-00000.safetensors")
     samples = [{"id": str(n), "split": "train" if n < 12 else "val"} for n in range(16)]

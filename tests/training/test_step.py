@@ -129,7 +129,7 @@ def test_an_embedding_term_without_a_recogniser_is_refused() -> None:
 def test_the_embedding_term_reaches_landmarks_and_texture(
     decoder_state: TrainState, face_batch: FaceBatch
 ) -> None:
-    layer = frozen_linear(3 * 28 * 28, 16, 3)
+    layer = frozen_linear(3 * 32 * 32, 16, 3)
     terms = FaceTerms(FaceLambdas(0, 0, 1), lambda image: layer(image.flatten(1)))
     losses = face_decoder_step(decoder_state, face_batch, terms)
     assert losses.keys() == {"embedding", "total"}

@@ -1,0 +1,116 @@
+"""`speech2face prepare`: a corpus in, features for training out; given again, it goes on."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speech2face.errors import Speech2FaceError
+
+if TYPE_CHECKING:
+    from speech2face.data.sample import Sample
+    from speech2face.prepare.pairs import Tools
+
+CORPORA = ("authors-page", "folder", "manifest", "invented")
+FACE_ENCODERS = ("dlib", "sface", "vgg-face")
+
+DESCRIPTION = """\
+Compute spectrogram and face feature of every voice-face pair of a corpus.
+
+authors-page   the prepared clips, or a checkout of the paper's page repository
+folder         ROOT/voice/NAME.* and ROOT/face/NAME.*; NAME is PERSON__ANYTHING
+manifest       ROOT is a .jsonl, one sample a line
+invented       synthetic voices and drawn faces, written to ROOT first; no data needed
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `prepare`."""
+    parser = subparsers.add_parser(
+        "prepare",
+        help="make a corpus into features for training",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpus", metavar="CORPUS", choices=CORPORA, help=", ".join(CORPORA))
+    parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus is")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the features")
+    parser.add_argument(
+        "--face-encoder", choices=FACE_ENCODERS, default="dlib", help="recogniser (default: dlib)"
+    )
+    parser.add_argument(
+        "--vgg-face", metavar="FILE", help="weights that convert-vgg-face wrote, for vgg-face"
+    )
+    parser.add_argument(
+        "--clip-seconds", type=float, default=6.0, help="speech of each clip (default: 6)"
+    )
+    parser.add_argument(
+        "--voice-only",
+        action="store_true",
+        help="leave canonical faces out, as where a corpus has none; a face decoder cannot be "
+        "trained on such features",
+    )
+    parser.add_argument("--persons", type=int, default=20, help="people to invent (default: 20)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare all shards and say how many clips were used and why others were not; status 0."""
+    from speech2face.data.manifest import write_manifest
+    from speech2face.prepare.pairs import prepare_pairs, summary_of
+
+    tools = _tools(arguments)
+    manifest = arguments.out / "manifest.jsonl"
+    write_manifest(manifest, _samples(arguments))
+    reasons: Counter[str] = Counter()
+    n_used = 0
+    for marker in prepare_pairs(manifest, arguments.out, tools):
+        used, rejected = summary_of(marker)
+        n_used += used
+        reasons.update(rejected)
+        print(f"{marker.stem}: {n_used} clips, {reasons.total()} left out", file=sys.stderr)
+    print(f"{arguments.out}: {n_used} clips")
+    for reason, count in sorted(reasons.items()):
+        print(f"left out, {reason}: {count}")
+    return 0
+
+
+def _samples(arguments: argparse.Namespace) -> "list[Sample]":
+    from speech2face.data import authors_page, folder, invented, manifest
+
+    root: Path = arguments.root
+    if arguments.corpus == "authors-page":
+        return authors_page.read(root)
+    if arguments.corpus == "folder":
+        return folder.read(root)
+    if arguments.corpus == "invented":
+        root = invented.write_world(root, persons=arguments.persons)
+    return manifest.read_manifest(root)
+
+
+def _tools(arguments: argparse.Namespace) -> "Tools":
+    from speech2face.face.detect import DlibDetector
+    from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
+    from speech2face.prepare.pairs import Tools
+
+    detector = DlibDetector()
+    encoder: FaceEncoder
+    if arguments.face_encoder == "vgg-face":
+        from speech2face.face.vgg_face import VGGFaceEncoder, load_vgg_face
+
+        if arguments.vgg_face is None:
+            raise Speech2FaceError("vgg-face needs its weights", "add --vgg-face FILE")
+        encoder = VGGFaceEncoder(load_vgg_face(arguments.vgg_face), detector)
+    elif arguments.face_encoder == "sface":
+        from speech2face.face.sface import SFaceEncoder
+
+        encoder = SFaceEncoder(detector)
+    else:
+        encoder = DlibFaceEncoder(detector)
+    return Tools(
+        detector,
+        encoder,
+        clip_seconds=arguments.clip_seconds,
+        with_canonical=not arguments.voice_only,
+    )
