@@ -85,10 +85,9 @@ class VoiceEncoder(nn.Module):
     def forward(self, spectrogram: Tensor) -> Tensor:
         if not torch.onnx.is_in_onnx_export():  # there the length is a tensor
             self._check(spectrogram)
-        maps = self.trunk(spectrogram.transpose(2, 3))  # [B, 2, T, F] to [B, 512, T', 57]
-        pooled = self.pooled_norm(
-            F.relu(maps.mean(dim=2, keepdim=True))
-        )  # [B, 512, 1, 57]: layer 14
+        maps: Tensor = self.trunk(spectrogram.transpose(2, 3))  # [B, 2, T, F] to [B, 512, T', 57]
+        averaged = maps.mean(dim=2, keepdim=True)  # [B, 512, 1, 57]: over all time, layer 14
+        pooled = self.pooled_norm(F.relu(averaged))  # [B, 512, 1, 57]
         hidden = F.relu(self.hidden(pooled.flatten(1)))  # [B, 4096]
         feature: Tensor = self.feature(hidden)  # [B, 4096]
         return feature
