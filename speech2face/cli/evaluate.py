@@ -76,6 +76,12 @@ def add_parser(subparsers: Any) -> None:
     whole = parser.add_argument_group("for a model and clips")
     corpus = whole.add_mutually_exclusive_group()
     corpus.add_argument("--authors-page", metavar="DIR", help="clips of the paper's page", **path)
+    corpus.add_argument(
+        "--authors-voxceleb",
+        metavar="DIR",
+        help="VoxCeleb clips of a checkout of that page",
+        **path,
+    )
     corpus.add_argument("--manifest", metavar="F", help="JSONL, one clip a line", **path)
     corpus.add_argument("--invented", action="store_true", help="a tiny world of drawn people")
     whole.add_argument("--split", choices=SPLITS, default="test", help="which clips (test)")
@@ -93,11 +99,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the report, say where it is."""
-    has_clips = arguments.authors_page or arguments.manifest or arguments.invented
-    if bool(has_clips) == bool(arguments.predicted):
+    corpora = ("authors_page", "authors_voxceleb", "manifest", "invented")
+    has_clips = any(getattr(arguments, corpus) for corpus in corpora)
+    if has_clips == bool(arguments.predicted):
         raise Speech2FaceError(
             "nothing to evaluate" if not has_clips else "two things to evaluate at once",
-            "give PREDICTED and REFERENCE, or one of --authors-page, --manifest and --invented",
+            "give PREDICTED and REFERENCE, or one of --authors-page, --authors-voxceleb, "
+            "--manifest and --invented",
         )
     if arguments.predicted and not arguments.reference:
         raise Speech2FaceError("there is no REFERENCE", "give the true photos' features as well")
@@ -138,7 +146,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
 
 def _clips(arguments: argparse.Namespace) -> Any:
     """What to evaluate on, in the words of the report."""
-    from speech2face.data import authors_page, invented, librispeech
+    from speech2face.data import authors_page, authors_voxceleb, invented, librispeech
     from speech2face.data.manifest import read_manifest
     from speech2face.inference.clips_report import Clips
 
@@ -148,6 +156,9 @@ def _clips(arguments: argparse.Namespace) -> Any:
         samples = authors_page.read(arguments.authors_page)
         distractors = authors_page.distractors(arguments.authors_page)
         corpus = f"the authors' page, {split} split"
+    elif arguments.authors_voxceleb:
+        samples = authors_voxceleb.read(arguments.authors_voxceleb)
+        corpus = "the VoxCeleb clips of the authors' page"
     else:
         manifest = arguments.manifest
         if arguments.invented:
@@ -160,7 +171,7 @@ def _clips(arguments: argparse.Namespace) -> Any:
         corpus = f"{name}, {split} split"
     chosen = [sample for sample in samples if sample.split == split]
     if not chosen:
-        where = arguments.authors_page or arguments.manifest
+        where = arguments.authors_page or arguments.authors_voxceleb or arguments.manifest
         raise Speech2FaceError(
             f"no clip is in the {split} split", "choose another --split", str(where)
         )

@@ -120,8 +120,8 @@ def images_section(contest: Contest, out: Path) -> Section:
             "Every generated face is a query among true photos: those of all clips and of further "
             "people, without other photos of the query's person. 1:2 U sets the true photo against "
             "every other person's, 1:2 G only against people of the same apparent gender (the "
-            "packaged classifier's reading of the true photo). R@K % counts the true photo among "
-            "the top K percent, R@K among the top K images.",
+            "corpus's label, else the packaged classifier's reading of the true photo). R@K % "
+            "counts the true photo among the top K percent, R@K among the top K images.",
             "F2F decodes the very photo it is compared with: it is the ceiling of the decoder, not "
             "a rival. Intervals draw persons; differences are paired, on the same clips and "
             "resamples, and mean something only where their interval excludes 0.",

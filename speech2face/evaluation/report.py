@@ -320,6 +320,7 @@ body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; background: var(--pape
   color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.25; } h2 { margin-top: 3rem; font-size: 1.3rem; }
 p, li { max-width: 48rem; } a { color: var(--link); }
+aside h2 { margin-top: .8rem; }
 aside { border-left: .3rem solid var(--edge); background: var(--note); padding: .2rem 1.2rem; }
 nav ul { columns: 16rem; padding-left: 1.2rem; }
 .scroll { overflow-x: auto; margin: 1.2rem 0; }

@@ -392,6 +392,11 @@ class Halves:
     genders: NDArray[np.str_]
     corpus: str
 
+    def has_several_recordings(self) -> bool:
+        """Whether some person speaks in two recordings."""
+        recordings = {*zip(self.persons.tolist(), self.videos.tolist(), strict=True)}
+        return len(recordings) > len(np.unique(self.persons))
+
 
 def stability_section(halves: Sequence[Halves], seed: int = 0) -> Section:
     """P12: does one person's speech keep giving one face?"""
@@ -404,8 +409,7 @@ def stability_section(halves: Sequence[Halves], seed: int = 0) -> Section:
                 *outputs, one.persons, genders=one.genders, bootstrap=bootstrap
             )
             scores = [trials]
-            if len(np.unique(one.persons)) < len(one.persons):
-                # Whole persons in several utterances: the first halves, recordings kept apart.
+            if one.has_several_recordings():  # compared by their first halves
                 scores += consistency(
                     outputs[0],
                     one.persons,

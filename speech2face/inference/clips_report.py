@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
@@ -325,6 +326,7 @@ def _contest(
             _named(readings[TRUE], ids),
             np.array([sample.person for sample in samples]),
             readings.get(DISTRACTORS),
+            _known_genders(samples),
         ),
         contestants,
         next((one for one in contestants if one.name == F2F), None),
@@ -335,7 +337,13 @@ def _contest(
     )
 
 
-def _named(readings: Readings, ids: np.ndarray[tuple[int], np.dtype[np.str_]]) -> Readings:
+def _known_genders(samples: Sequence[Sample]) -> NDArray[np.str_] | None:
+    """The corpus's own labels, if every clip has one of the classifier's two words."""
+    genders = np.array([sample.labels.get("gender", "") for sample in samples])
+    return genders if set(genders.tolist()) <= {"female", "male"} else None
+
+
+def _named(readings: Readings, ids: NDArray[np.str_]) -> Readings:
     """The same readings under the clips' ids: a file's stem need not be one."""
     return Readings(
         ids,
@@ -375,6 +383,9 @@ def _facts(
         "persons": str(len(set(gallery.persons))),
         "clips left out": f"{len(rejected)}"
         + (f" ({'; '.join(sorted(set(rejected.values())))})" if rejected else ""),
+        "gender of a person": "the classifier's reading of the true photo"
+        if gallery.genders is None
+        else "the corpus's label",
         "further faces in the gallery": str(0 if distractors is None else len(distractors)),
         "judges": (instruments or Instruments()).name,
         "judges that had a part in training our model": ", ".join(trained) or "none",
