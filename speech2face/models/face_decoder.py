@@ -73,7 +73,12 @@ class TransposedTexture(nn.Module):
         self.colour = nn.Conv2d(config.channels[-1], 3, kernel_size=1)
 
     def forward(self, activation: Tensor) -> Tensor:
-        texture = F.relu(self.project(activation)).reshape(-1, *self.first_map)  # [B, 256, 14, 14]
+        first_map = F.relu(self.project(activation)).reshape(-1, *self.first_map)
+        return self.render(first_map)
+
+    def render(self, first_map: Tensor) -> Tensor:
+        """The part behind the projection: `[B, 256, 14, 14]` to `[B, 3, 224, 224]`."""
+        texture = first_map
         for doubling in self.doublings:
             texture = F.relu(doubling(texture))  # [B, C, 2H, 2W]
         rgb: Tensor = self.colour(texture)  # [B, 3, 224, 224]
@@ -160,11 +165,15 @@ class FaceDecoder(nn.Module):
         if feature.ndim != 2 or feature.shape[1] != self.config.feature_size:
             remedy = f"expected `[B, {self.config.feature_size}]`"
             raise Speech2FaceError(f"face feature {tuple(feature.shape)}", remedy)
-        activation = self.first_layer(feature)  # [B, hidden_size]
-        landmarks = self.mean_landmarks + self.landmarks(activation)  # [B, N, 2]
-        texture = self._decode_texture(feature, activation)  # [B, 3, H, W]
+        landmarks, texture = self.decode_parts(feature)  # [B, N, 2], [B, 3, H, W]
         image = warp_image(texture, self.mean_landmarks, landmarks, config=self.config.warp)
         return DecodedFace(image.clamp(0.0, 1.0), landmarks, texture)
+
+    def decode_parts(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Landmarks `[B, N, 2]` and texture `[B, 3, H, W]` of features, before the warp."""
+        activation = self.first_layer(feature)  # [B, hidden_size]
+        landmarks: Tensor = self.mean_landmarks + self.landmarks(activation)  # [B, N, 2]
+        return landmarks, self._decode_texture(feature, activation)
 
     def _decode_texture(self, feature: Tensor, activation: Tensor) -> Tensor:
         is_linear = isinstance(self.texture, LinearTexture)

@@ -1,0 +1,79 @@
+"""The code of a canonical face: principal components of its landmarks and texture together.
+
+This is the face feature of the compact model. It plays VGG-Face's part: what the voice encoder
+predicts, what the decoder decodes, and a space in which the mean face lies at the origin and
+`1 + alpha` times a face is the same face exaggerated. It is learned from renders (frontal, neutral,
+on white), not from a recogniser, so that recognisers remain independent judges.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CODED_SIZE = 112  # pixels: textures are coded at half size, their fine detail is the decoder's
+
+
+@dataclass(frozen=True)
+class CanonicalSpace:
+    """Linear map between a canonical face and its code.
+
+    Attributes:
+        mean: of landmarks and coded texture, each in its own unit, `[P]`.
+        units: standard units of both, `[P]`.
+        components: orthonormal directions, `[D, P]`.
+    """
+
+    mean: Tensor
+    units: Tensor
+    components: Tensor
+
+    def encode(self, landmarks: Tensor, textures: Tensor) -> Tensor:
+        """Codes `[B, D]` of landmarks `[B, 68, 2]` in pixels and textures `[B, 3, 224, 224]`."""
+        return ((_flatten(landmarks, textures) - self.mean) / self.units) @ self.components.T
+
+    def landmark_map(self, n_landmarks: int) -> Tensor:
+        """What a unit of each code coordinate adds to the landmarks, pixels, `[D, N * 2]`."""
+        return (self.components * self.units)[:, : n_landmarks * 2]
+
+    def mean_landmarks(self, n_landmarks: int) -> Tensor:
+        """Landmarks of code zero, pixels, `[N, 2]`."""
+        return self.mean[: n_landmarks * 2].reshape(n_landmarks, 2)
+
+
+def fit_canonical_space(
+    landmarks: Tensor, textures: Tensor, *, size: int, landmark_share: float
+) -> CanonicalSpace:
+    """Principal components of faces, the landmarks weighing `landmark_share` of the texture.
+
+    Args:
+        landmarks: in pixels, `[M, 68, 2]`.
+        textures: uint8 or float in 0..1, in the frame of the mean landmarks, `[M, 3, 224, 224]`.
+        size: D.
+        landmark_share: variance of all landmarks over variance of all texture values.
+    """
+    n_points = landmarks.shape[1] * 2
+    faces = _flatten(landmarks, textures)  # [M, P]
+    mean = faces.mean(dim=0)
+    faces -= mean
+    variance = faces.square().mean(dim=0)  # [P]
+    units = torch.empty_like(mean)
+    units[:n_points] = (variance[:n_points].sum() / landmark_share).sqrt()
+    units[n_points:] = variance[n_points:].sum().sqrt()
+    faces /= units
+    # The Gram matrix of M faces is far smaller than the covariance of P values.
+    values, vectors = torch.linalg.eigh(faces @ faces.T)  # ascending
+    values, vectors = values[-size:].flip(0), vectors[:, -size:].flip(1)
+    components = (vectors / values.sqrt()).T @ faces  # [D, P]
+    return CanonicalSpace(mean, units, components)
+
+
+def _flatten(landmarks: Tensor, textures: Tensor) -> Tensor:
+    """Landmarks and half-size textures side by side, float32, `[B, P]`."""
+    small = [
+        F.interpolate(part.float(), size=(CODED_SIZE, CODED_SIZE), mode="area").flatten(1)
+        / (255.0 if textures.dtype == torch.uint8 else 1.0)
+        for part in textures.split(64)
+    ]
+    return torch.cat([landmarks.flatten(1).float(), torch.cat(small)], dim=1)

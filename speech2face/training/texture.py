@@ -1,0 +1,212 @@
+"""Learning textures: first to draw them at all, then to draw them from a code.
+
+Transposed convolutions that start from noise need many pairs to find how skin and edges look. So
+they begin as the second half of an autoencoder of textures, for which every texture is a pair; the
+code is then regressed onto the autoencoder's inner maps, and both are trained on together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speech2face.losses import edge_loss, landmark_loss, texture_loss, weighted_sum
+from speech2face.models.face_decoder import FaceDecoder, TransposedTexture
+from speech2face.training.canonical_space import CanonicalSpace
+from speech2face.training.config import AdamConfig, Plan
+from speech2face.training.state import TrainState
+
+AUTOENCODER_CHANNELS = (16, 24, 48)  # of the first half, before the decoder's first map
+
+
+@dataclass(frozen=True)
+class TextureLambdas:
+    """Weights of the texture's terms, and of landmarks in pixels."""
+
+    texture: float = 1.0
+    edge: float = 2.0
+    coarse_edge: float = 1.0
+    landmark: float = 0.001
+
+
+@dataclass(frozen=True)
+class TextureTraining:
+    """One of the two trainings."""
+
+    adam: AdamConfig = field(
+        default_factory=lambda: AdamConfig(
+            learning_rate=2e-3, decay=0.8, decay_iterations=150, beta1=0.9, epsilon=1e-8
+        )
+    )
+    plan: Plan = field(
+        default_factory=lambda: Plan(
+            batch_size=8, total_samples=16_000, validate_every=4_000, checkpoint_every=2_000
+        )
+    )
+    lambdas: TextureLambdas = field(default_factory=TextureLambdas)
+
+
+class TextureBatch(NamedTuple):
+    """Faces, or morphs between two of them."""
+
+    code: Tensor  # [B, D]
+    landmarks: Tensor  # [B, 68, 2], pixels
+    texture: Tensor  # [B, 3, 224, 224], RGB in 0..1
+
+
+class Morphs:
+    """Batches of faces and of morphs between them: codes, landmarks and textures interpolated.
+
+    Cole et al. enlarge their training set by morphs too, between near neighbours; here between any
+    two, since a face heard in a voice lies between those of many people.
+    """
+
+    def __init__(self, codes: Tensor, landmarks: Tensor, textures: Tensor, *, seed: int) -> None:
+        self.codes, self.landmarks, self.textures = codes, landmarks, textures
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def batch(self, positions: Sequence[int], samples_seen: int) -> TextureBatch:
+        """Faces at `positions`; half of them on their way to another, drawn by the clock."""
+        draw = np.random.default_rng([self.seed, samples_seen])
+        others = draw.integers(0, len(self), len(positions))
+        share = np.where(draw.random(len(positions)) < 0.5, 0.0, draw.random(len(positions)))
+        weight = torch.tensor(share, dtype=torch.float32)
+        own, other = self.plain(positions), self.plain(others.tolist())
+        pairs = zip(own, other, strict=True)
+        return TextureBatch(*(_lerp(first, second, weight) for first, second in pairs))
+
+    def plain(self, positions: Sequence[int]) -> TextureBatch:
+        """The faces at `positions` themselves."""
+        index = torch.tensor(list(positions))
+        textures = self.textures[index].float() / 255.0
+        return TextureBatch(self.codes[index], self.landmarks[index], textures)
+
+
+class TextureAutoencoder(nn.Module):
+    """Texture to a small map and back; the second half is a decoder's texture branch.
+
+    Args:
+        branch: whose transposed convolutions learn to draw.
+        mean_texture: around which textures are drawn, `[3, H, W]`.
+    """
+
+    mean_texture: Tensor
+
+    def __init__(self, branch: TransposedTexture, mean_texture: Tensor) -> None:
+        super().__init__()
+        self.config = {"channels": list(AUTOENCODER_CHANNELS), "first_map": branch.first_map}
+        widths = (3, *AUTOENCODER_CHANNELS, branch.first_map[0])
+        self.halvings = nn.ModuleList(
+            nn.Conv2d(before, after, 5, stride=2, padding=2)
+            for before, after in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.doublings, self.colour = branch.doublings, branch.colour
+        self._render = branch.render
+        self.register_buffer("mean_texture", mean_texture)
+
+    def first_map(self, texture: Tensor) -> Tensor:
+        """Textures `[B, 3, 224, 224]` to the map before its ReLU, `[B, C, 14, 14]`."""
+        activation = texture - self.mean_texture
+        for halving in self.halvings[:-1]:
+            activation = F.relu(halving(activation))  # [B, C, H / 2, W / 2]
+        first_map: Tensor = self.halvings[-1](activation)
+        return first_map
+
+    def forward(self, texture: Tensor) -> Tensor:
+        return self._render(F.relu(self.first_map(texture))) + self.mean_texture
+
+
+def start_drawing(branch: TransposedTexture) -> None:
+    """First weights that keep the scale of activations through ReLUs and strided kernels."""
+    for doubling in branch.doublings:
+        assert isinstance(doubling, nn.ConvTranspose2d)
+        nn.init.kaiming_normal_(doubling.weight)
+        nn.init.zeros_(doubling.bias)  # type: ignore[arg-type]
+    nn.init.zeros_(branch.colour.bias)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def start_decoder(
+    decoder: FaceDecoder,
+    space: CanonicalSpace,
+    autoencoder: TextureAutoencoder,
+    morphs: Morphs,
+    *,
+    ridge: float = 1e-3,
+) -> None:
+    """Let `decoder` begin as the linear map from codes to landmarks and to inner maps.
+
+    Its first layer has a ReLU: as (c, -c) it passes a code on undamaged, since
+    relu(c) - relu(-c) = c.
+    """
+    size = decoder.config.feature_size
+    identity = torch.eye(size)
+    decoder.first.weight.copy_(torch.cat([identity, -identity]))
+    decoder.first.bias.zero_()
+    landmark_map = space.landmark_map(decoder.config.n_landmarks)  # [D, 136]
+    displacement = decoder.landmarks.displacement
+    displacement.weight.copy_(torch.cat([landmark_map, -landmark_map]).T)
+    displacement.bias.zero_()
+    maps = torch.cat(
+        [
+            autoencoder.first_map(morphs.plain(range(start, min(start + 32, len(morphs)))).texture)
+            for start in range(0, len(morphs), 32)
+        ]
+    ).flatten(1)  # [M, C * 14 * 14]
+    mean_map = maps.mean(dim=0)
+    gram = morphs.codes.T @ morphs.codes + ridge * len(morphs) * identity * morphs.codes.var()
+    slopes = torch.linalg.solve(gram, morphs.codes.T @ (maps - mean_map))  # [D, C * 14 * 14]
+    branch = decoder.texture
+    assert isinstance(branch, TransposedTexture)
+    branch.project.weight.copy_(torch.cat([slopes, -slopes]).T)
+    branch.project.bias.copy_(mean_map)
+    assert decoder.texture_bias is not None
+    decoder.texture_bias.copy_(autoencoder.mean_texture)
+
+
+def texture_losses(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Terms of a drawn texture, `[B, 3, H, W]` each, to scalars by name."""
+    return {
+        "texture": texture_loss(predicted, target),
+        "edge": edge_loss(predicted, target),
+        "coarse_edge": edge_loss(F.avg_pool2d(predicted, 2), F.avg_pool2d(target, 2)),
+    }
+
+
+def autoencoder_losses(model: TextureAutoencoder, batch: TextureBatch) -> dict[str, Tensor]:
+    """How well textures come back."""
+    return texture_losses(model(batch.texture), batch.texture)
+
+
+def decoder_losses(model: FaceDecoder, batch: TextureBatch) -> dict[str, Tensor]:
+    """How well codes become the face that they are the code of; no warp is needed for that."""
+    landmarks, texture = model.decode_parts(batch.code)
+    return {"landmark": landmark_loss(landmarks, batch.landmarks)} | texture_losses(
+        texture, batch.texture
+    )
+
+
+def update(
+    state: TrainState, losses: dict[str, Tensor], lambdas: dict[str, float], n_samples: int
+) -> dict[str, Tensor]:
+    """One step of Adam down the weighted sum; the losses and their total, detached."""
+    total = weighted_sum(losses, {name: lambdas[name] for name in losses})
+    state.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.adam.learning_rate_at(state.iteration)
+    state.optimizer.step()
+    state.samples_seen += n_samples
+    return {name: loss.detach() for name, loss in (losses | {"total": total}).items()}
+
+
+def _lerp(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    weight = weight.reshape(-1, *[1] * (first.ndim - 1))
+    return first + weight * (second - first)

@@ -1,0 +1,112 @@
+"""The head of the compact voice encoder, in closed form, and the spread around its prediction.
+
+Two ridge regressions share the random features of a voice: one learns what a large model made of
+the same voice (a teacher: little noise, little bias for 700 people to correct), one what the true
+face is (unbiased, and so noisy that it shrinks to the mean). Their sum, each coordinate given back
+part of the variance that shrinking took, is the prediction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class VoiceHeadConfig:
+    """Chosen on the train and val splits; see docs/experiments.md for what else was tried."""
+
+    gamma: float = 0.1  # of the kernel exp(-gamma |x - y|^2 / 256)
+    n_fourier: int = 2048
+    teacher_ridge: float = 0.15
+    true_ridge: float = 1.0
+    true_share: float = 1.0  # weight of the true faces' regression beside the teacher's
+    gain: float = 0.5  # 0: predictions as they are, 1: every coordinate with its true variance
+    n_folds: int = 5  # for what can only be measured on voices that were not fitted
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class VoiceHead:
+    """A linear map of Fourier features `[M]` to codes `[D]`, and what it leaves open."""
+
+    weight: Tensor  # [D, M]
+    bias: Tensor  # [D]
+    spread: Tensor  # [D, D]: normal draws times it have the covariance of the residual
+
+
+def fit_voice_head(
+    features: Tensor,
+    teacher: Tensor,
+    true: Tensor,
+    persons: Sequence[str],
+    config: VoiceHeadConfig,
+) -> VoiceHead:
+    """Regress codes on Fourier features.
+
+    Args:
+        features: of the training voices, `[M_voices, M]`.
+        teacher: codes of what the teacher made of them, `[M_voices, D]`.
+        true: codes of the canonical true faces, `[M_voices, D]`.
+        persons: who speaks; a person is never in two folds.
+    """
+    features, teacher, true = features.double(), teacher.double(), true.double()
+    unseen_teacher = _predict_unseen(features, teacher, persons, config.teacher_ridge, config)
+    unseen_true = _predict_unseen(features, true, persons, config.true_ridge, config)
+    parts = (
+        (teacher, config.teacher_ridge, _gain(unseen_teacher, teacher, config.gain)),
+        (true, config.true_ridge, config.true_share * _gain(unseen_true, true, config.gain)),
+    )
+    weight = sum(
+        (_ridge(features, codes, ridge) * gain for codes, ridge, gain in parts),
+        start=torch.zeros(features.shape[1], teacher.shape[1], dtype=torch.float64),
+    )  # [M, D]
+    mean_face = true.mean(dim=0)  # [D]
+    bias = mean_face - features.mean(dim=0) @ weight
+    residual = true - mean_face - unseen_true  # [M_voices, D]
+    return VoiceHead(weight.T.float(), bias.float(), _factor(residual).float())
+
+
+def _ridge(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
+    """Weights `[M, D]` of the regression of centred codes on centred features, dual form."""
+    centred = features - features.mean(dim=0)
+    kernel = centred @ centred.T  # [M_voices, M_voices]
+    identity = torch.eye(len(kernel), dtype=kernel.dtype)
+    return centred.T @ torch.linalg.solve(kernel + ridge * identity, codes - codes.mean(dim=0))
+
+
+def _predict_unseen(
+    features: Tensor, codes: Tensor, persons: Sequence[str], ridge: float, config: VoiceHeadConfig
+) -> Tensor:
+    """Deviation from the mean code that folds without the person predict, `[M_voices, D]`."""
+    fold = _folds(persons, config.n_folds, config.seed)
+    predicted = torch.zeros_like(codes)
+    for number in range(config.n_folds):
+        kept, held = fold != number, fold == number
+        weight = _ridge(features[kept], codes[kept], ridge)
+        predicted[held] = (features[held] - features[kept].mean(dim=0)) @ weight
+    return predicted
+
+
+def _folds(persons: Sequence[str], n_folds: int, seed: int) -> Tensor:
+    """Fold of every voice `[M_voices]`, one fold a person."""
+    names = sorted(set(persons))
+    order = np.random.default_rng(seed).permutation(len(names))
+    fold_of = {name: int(place) % n_folds for name, place in zip(names, order, strict=True)}
+    return torch.tensor([fold_of[person] for person in persons])
+
+
+def _gain(predicted: Tensor, true: Tensor, exponent: float) -> Tensor:
+    """Factor a coordinate, `[D]`: its lost spread restored in part, the total spread unchanged."""
+    gain = (true.std(dim=0) / predicted.std(dim=0)) ** exponent  # [D]
+    variance = predicted.var(dim=0)  # [D]
+    return gain * (variance.sum() / (gain.square() * variance).sum()).sqrt()
+
+
+def _factor(residual: Tensor, shrinkage: float = 0.05) -> Tensor:
+    """S `[D, D]` with S^T S the covariance of residuals `[M_voices, D]`, shrunk to be definite."""
+    covariance = torch.cov(residual.T)  # [D, D]
+    diagonal = torch.diag(torch.diagonal(covariance))
+    return torch.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * diagonal).T
