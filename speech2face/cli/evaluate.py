@@ -15,6 +15,7 @@ Measure what a model made, and write OUT/results.json, OUT/report.md and OUT/rep
 Two files or folders of `extract`: PREDICTED, what was made from voices, and REFERENCE, the true
 photos of the same clips; with --protocols, a list of
   similarity, retrieval, matching, verification, stability, projection   from features
+  labels                      from a label file with columns NAME and generated_NAME
   images, craniofacial, attributes                                       from folders of faces
 
 Or the whole report at once, for a model and a set of clips: --authors-page, --manifest or
@@ -52,6 +53,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--workers", type=_positive, default=2, metavar="N", help="processes for pictures (2)"
     )
+    parser.add_argument(
+        "--curves", action="append", default=[], metavar="NAME=STATS",
+        help="add the training curves of a run's stats.jsonl; may be repeated",
+    )  # fmt: skip
     features = parser.add_argument_group("with PREDICTED and REFERENCE")
     features.add_argument(
         "--protocols", metavar="LIST", help="comma-separated (all that the inputs allow)"
@@ -132,7 +137,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
     from speech2face.inference.pipeline import load_model
 
     settings = Settings(
-        other_faces=dict(_named_folder(text) for text in arguments.faces),
+        other_faces=dict(_named_path(text, "--faces") for text in arguments.faces),
         f2f=arguments.f2f,
         workers=arguments.workers,
         seed=arguments.seed,
@@ -141,7 +146,14 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
     clips = _clips(arguments)
     pipeline = load_model(arguments.model)
     with Progress() as progress:
-        report_on_clips(clips, pipeline, arguments.out, settings, report=progress.step)
+        report_on_clips(
+            clips,
+            pipeline,
+            arguments.out,
+            settings,
+            further=_curves(arguments),
+            report=progress.step,
+        )
 
 
 def _clips(arguments: argparse.Namespace) -> Any:
@@ -182,11 +194,19 @@ def _clips(arguments: argparse.Namespace) -> Any:
     return Clips(chosen, corpus, distractors, voices)
 
 
-def _named_folder(text: str) -> tuple[str, Path]:
-    name, mark, folder = text.partition("=")
-    if not (name and mark and folder):
-        raise Speech2FaceError(f"--faces {text!r}", "write --faces NAME=DIR")
-    return name, Path(folder)
+def _named_path(text: str, option: str) -> tuple[str, Path]:
+    name, mark, path = text.partition("=")
+    if not (name and mark and path):
+        raise Speech2FaceError(f"{option} {text!r}", f"write {option} NAME=PATH")
+    return name, Path(path)
+
+
+def _curves(arguments: argparse.Namespace) -> list[Any]:
+    """The section of training curves, where any are given."""
+    from speech2face.evaluation.protocols import training_section
+
+    runs = dict(_named_path(text, "--curves") for text in arguments.curves)
+    return [training_section(runs, arguments.out)] if runs else []
 
 
 # ---------------------------------------------------------------- two feature files
@@ -216,7 +236,7 @@ def _evaluate_features(arguments: argparse.Namespace) -> None:
     report = Report(
         title=f"{predicted.provenance.model or arguments.predicted.name}: evaluation",
         facts=_facts(arguments, pairs),
-        sections=tuple(sections),
+        sections=(*sections, *_curves(arguments)),
     )
     write_report(report, arguments.out)
 

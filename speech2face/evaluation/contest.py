@@ -293,21 +293,24 @@ def _retrieval_picture(contest: Contest, recogniser: str, out: Path) -> Picture:
     )
 
 
-def summary_table(contest: Contest) -> Table:
-    """The figures that a reader looks for, by the first judge that is independent of ours."""
+def summary_tables(contest: Contest) -> tuple[Table, ...]:
+    """The figures that a reader looks for first, one table a judge, independent judges first."""
     ours = contest.rivals[0]
-    independent = [name for name in contest.recognisers if name not in ours.trained_with]
-    recogniser = (independent or contest.recognisers)[0]
-    scores: dict[str, dict[str, Score]] = {
-        one.name: judge_contestant(one, contest.gallery, recogniser, seed=contest.seed)
-        for one in contest.contestants
-    }
-    return contestant_table(
-        f"At a glance, by {recogniser}: percent [95 %]",
-        ("1:2 U", "1:2 G", "R@10%"),
-        scores,
-        "1:2 U against everybody, 1:2 G within one apparent gender, R@10% in the top tenth of the "
-        "gallery. What lies above the gender oracle is more than gender.",
+    order = sorted(contest.recognisers, key=lambda name: name in ours.trained_with)
+    return tuple(
+        contestant_table(
+            f"At a glance, by {recogniser}"
+            + (", which had a part in training ours" if recogniser in ours.trained_with else "")
+            + ": percent [95 %]",
+            (*MATCHING, "R@10%"),
+            {
+                one.name: judge_contestant(one, contest.gallery, recogniser, seed=contest.seed)
+                for one in contest.contestants
+            },
+            "1:2 U against everybody, 1:2 G within one apparent gender, R@10% in the top tenth of "
+            "the gallery. What lies above the gender oracle is more than gender.",
+        )
+        for recogniser in order
     )
 
 

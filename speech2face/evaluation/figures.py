@@ -427,15 +427,19 @@ class Curve:
     values: NDArray[np.float64]  # [N]
 
 
-def training_curves(stats: Path, names: Sequence[str] | None = None) -> dict[str, Curve]:
+def training_curves(
+    stats: Path, names: Sequence[str] | None = None, *, split: str = "train"
+) -> dict[str, Curve]:
     """Losses by name from a run's `stats.jsonl`, one JSON object a line, against samples seen.
 
     Args:
         stats: written by training; each line has `samples_seen` and numbers by name.
         names: which to take; every number that is not a clock unless given.
+        split: "train" for the losses of updates, "val" for those of validation.
 
     Raises:
-        Speech2FaceError: no such file, no line with `samples_seen`, or a name that never occurs.
+        Speech2FaceError: no such file, no line of the split with `samples_seen`, or a name that
+            never occurs.
     """
     if not stats.is_file():
         raise Speech2FaceError("there are no training statistics", "check the path", str(stats))
@@ -447,11 +451,15 @@ def training_curves(stats: Path, names: Sequence[str] | None = None) -> dict[str
             continue  # a line torn by a kill; its successor repeats the numbers
         if not isinstance(record, dict) or "samples_seen" not in record:
             continue
+        if record.get("split", "train") != split:
+            continue
         for name, value in _numbers(record):
             points.setdefault(name, []).append((float(record["samples_seen"]), value))
     if not points:
         raise Speech2FaceError(
-            "no line holds samples_seen and a loss", "give the stats.jsonl of a run", str(stats)
+            f"no {split} line holds samples_seen and a loss",
+            "give the stats.jsonl of a run",
+            str(stats),
         )
     if absent := sorted(set(names or ()) - points.keys()):
         raise Speech2FaceError(
@@ -475,21 +483,29 @@ def _numbers(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, flo
     return found
 
 
-def draw_curves(runs: Mapping[str, Mapping[str, Curve]], path: Path) -> Path:
-    """Training curves, one panel a loss, one line a run (Fig. 8)."""
+def draw_curves(
+    runs: Mapping[str, Mapping[str, Curve]],
+    path: Path,
+    *,
+    validation: Mapping[str, Mapping[str, Curve]] | None = None,
+) -> Path:
+    """Curves, one panel a loss, one colour a run; training dashed, validation solid (Fig. 8)."""
     losses = sorted({name for run in runs.values() for name in run})
     columns = min(3, len(losses))
     rows = -(-len(losses) // columns)
     figure = _figure(330 * columns, 250 * rows + 20)
     for index, loss in enumerate(losses):
         axes = _plain(figure.add_subplot(rows, columns, index + 1))
-        for colour, (name, run) in enumerate(runs.items()):
-            if loss in run:
-                curve = run[loss]
-                axes.plot(
-                    curve.samples_seen, curve.values, label=name,
-                    color=COLOURS[colour % len(COLOURS)], linewidth=1.2,
-                )  # fmt: skip
+        for colour, name in enumerate(runs):
+            for kind, run, dash in (
+                ("training", runs[name], "--"),
+                ("validation", (validation or {}).get(name, {}), "-"),
+            ):
+                if loss in run:
+                    axes.plot(
+                        run[loss].samples_seen, run[loss].values, dash, label=f"{name}, {kind}",
+                        color=COLOURS[colour % len(COLOURS)], linewidth=1.2,
+                    )  # fmt: skip
         axes.set_title(loss, fontsize=9, color=INK)
         axes.set_xlabel("samples seen", fontsize=8, color=QUIET)
         axes.legend(fontsize=7, frameon=False)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation import figures, published
+from speech2face.evaluation.attributes import agreement, confusion
 from speech2face.evaluation.controls import control_rows, oracle_features
 from speech2face.evaluation.features import FeatureSet, align, check_comparable
 from speech2face.evaluation.matching import (
@@ -39,11 +40,12 @@ from speech2face.evaluation.report import (
 from speech2face.evaluation.retrieval import gallery_ranks, recalls, retrieval_scores
 from speech2face.evaluation.scores import Distance
 from speech2face.evaluation.similarity import MeanFace, similarity_scores
-from speech2face.evaluation.stability import consistency
+from speech2face.evaluation.stability import consistency, language_effect
 from speech2face.evaluation.trials import MAX_N_WAY, STRATA, Items, PairList, draw_trials
 from speech2face.evaluation.uncertainty import PersonBootstrap, Score
 from speech2face.evaluation.verification import verify
 
+GENERATED = "generated_"  # begins the column with the labels of the generated faces
 TRIALS = "trials"  # folder of the drawn lists, beside the report
 N_TRIALS = 10_000
 
@@ -326,22 +328,24 @@ def verification(pairs: Pairs, out: Path) -> Section:
 
 
 def stability(pairs: Pairs, out: Path) -> Section:
-    """P12 on persons with several clips."""
-    scores = consistency(
-        pairs.predicted.values,
-        pairs.persons,
-        genders=pairs.genders,
-        bootstrap=pairs.bootstrap(),
-    )
-    return Section(
-        "stability",
-        "Same-speaker stability",
-        (
-            "a: mean cosine of outputs of one person, b: of different persons (of one gender where "
-            "it is known). A constant output has a = 1 and a − b = 0.",
-        ),
-        (score_table("Outputs of one person and of different persons", [*scores.values()]),),
-    )
+    """P12 on persons with several clips, and the effect of language where it is known."""
+    outputs, bootstrap = pairs.predicted.values, pairs.bootstrap()
+    scores = consistency(outputs, pairs.persons, genders=pairs.genders, bootstrap=bootstrap)
+    tables = [score_table("Outputs of one person and of different persons", [*scores.values()])]
+    text = [
+        "a: mean cosine of outputs of one person, b: of different persons (of one gender where it "
+        "is known). A constant output has a = 1 and a − b = 0."
+    ]
+    if "language" in pairs.labels:
+        try:
+            cells = language_effect(
+                outputs, pairs.persons, pairs.labels["language"],
+                genders=pairs.genders, bootstrap=bootstrap,
+            )  # fmt: skip
+            tables.append(score_table("By person and language", [*cells.values()]))
+        except Speech2FaceError as error:
+            text.append(f"The effect of language is left out: {error.problem}.")
+    return Section("stability", "Same-speaker stability", tuple(text), tuple(tables))
 
 
 def projection(pairs: Pairs, out: Path) -> Section:
@@ -379,6 +383,77 @@ def projection(pairs: Pairs, out: Path) -> Section:
     )
 
 
+def label_agreement(pairs: Pairs, out: Path) -> Section:
+    """P10 for any label of a file: column NAME of the true photo, `generated_NAME` of the face."""
+    columns = [name for name in pairs.labels if GENERATED + name in pairs.labels]
+    if not columns:
+        raise Speech2FaceError(
+            f"no label column has a partner {GENERATED}NAME, there are {sorted(pairs.labels)}",
+            "give the label of each true photo as NAME and of each generated face as "
+            f"{GENERATED}NAME (empty where no face was found)",
+        )
+    tables, matrices = [], {}
+    for name in columns:
+        known = pairs.labels[name] != ""
+        true = pairs.labels[name][known].tolist()
+        made = [label or None for label in pairs.labels[GENERATED + name][known].tolist()]
+        scores = agreement(true, made, pairs.persons[known], what=name, bootstrap=pairs.bootstrap())
+        note = f"{int((~known).sum())} clips without a true label take no part."
+        tables.append(score_table(f"{name}: agreement with the true photo", scores, note))
+        matrices[name] = confusion(true, made)
+    path = figures.draw_confusions(matrices, out / FIGURES / "labels.png")
+    picture = Picture(
+        path,
+        "Rows the true photo, columns the generated face.",
+        "Confusion matrices; agreement is in the tables.",
+    )
+    text = "The labels are those of the file, whoever or whatever gave them; they are not facts."
+    return Section(
+        "labels",
+        "Agreement of labels",
+        (text,),
+        (*tables, published_table(published.ETHNICITY_MATRIX)),
+        (picture,),
+    )
+
+
+def training_section(runs: Mapping[str, Path], out: Path) -> Section:
+    """Curves of training runs from their `stats.jsonl`, by the run's name (Fig. 8).
+
+    Raises:
+        Speech2FaceError: a file is missing or holds no losses.
+    """
+    training = {name: figures.training_curves(stats) for name, stats in runs.items()}
+    validation = {}
+    for name, stats in runs.items():
+        try:
+            validation[name] = figures.training_curves(stats, split="val")
+        except Speech2FaceError:
+            continue  # a run without validation
+    path = figures.draw_curves(training, out / FIGURES / "training.png", validation=validation)
+    last = {
+        (name, loss): (curve.samples_seen[-1], curve.values[-1])
+        for name, run in training.items()
+        for loss, curve in run.items()
+    }
+    rows = tuple(
+        (run, loss, int(seen), float(value)) for (run, loss), (seen, value) in last.items()
+    )
+    return Section(
+        "training",
+        "Training curves",
+        (),
+        (Table("Last training losses", ("run", "loss", "samples seen", "value"), rows),),
+        (
+            Picture(
+                path,
+                "Losses against samples seen; training dashed, validation solid.",
+                "One panel a loss, one colour a run.",
+            ),
+        ),
+    )
+
+
 Protocol = Callable[[Pairs, Path], Section]
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
@@ -388,6 +463,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "verification": verification,
         "stability": stability,
         "projection": projection,
+        "labels": label_agreement,
     }
 )
 PICTURE_PROTOCOLS = ("images", "craniofacial", "attributes")  # need folders of faces

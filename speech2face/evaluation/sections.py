@@ -383,6 +383,7 @@ class Halves:
         videos: recording of each utterance, `[N]`.
         genders: a person's gender, `[N]`: of a corpus, or read from the generated faces.
         corpus: words for the report.
+        faces: files of the first halves' faces, `[N]`.
     """
 
     first: Readings
@@ -391,6 +392,7 @@ class Halves:
     videos: NDArray[np.str_]
     genders: NDArray[np.str_]
     corpus: str
+    faces: Sequence[Path]
 
     def has_several_recordings(self) -> bool:
         """Whether some person speaks in two recordings."""
@@ -398,10 +400,34 @@ class Halves:
         return len(recordings) > len(np.unique(self.persons))
 
 
-def stability_section(halves: Sequence[Halves], seed: int = 0) -> Section:
+def consistency_grid(halves: Halves, n_persons: int = 6, n_faces: int = 6) -> figures.FaceGrid:
+    """Faces of several utterances of one person in a row (Fig. 9), most recordings first."""
+    rows_of = {name: np.flatnonzero(halves.persons == name) for name in np.unique(halves.persons)}
+    spoken = {name: len(np.unique(halves.videos[rows])) for name, rows in rows_of.items()}
+    chosen = sorted(rows_of, key=lambda name: (-spoken[name], name))[:n_persons]
+    faces = {
+        f"speaker {place + 1}": [halves.faces[row] for row in rows_of[name][:n_faces]]
+        for place, name in enumerate(chosen)
+    }
+    width = max(map(len, faces.values()))
+    padded = {name: [*row, *[None] * (width - len(row))] for name, row in faces.items()}
+    return figures.rows_of_pictures("One speaker a row, one utterance a face", padded)
+
+
+def stability_section(halves: Sequence[Halves], out: Path, seed: int = 0) -> Section:
     """P12: does one person's speech keep giving one face?"""
     tables: list[Table] = []
+    pictures: list[Picture] = []
     for one in halves:
+        if one.has_several_recordings():
+            path = out / FIGURES / "consistency.png"
+            pictures.append(
+                Picture(
+                    figures.draw_grid(consistency_grid(one), path),
+                    f"Faces from several utterances of one speaker a row: {one.corpus}.",
+                    "Rows of generated faces, one row a speaker.",
+                )
+            )
         bootstrap = PersonBootstrap.draw(one.persons, seed=seed)
         for recogniser in one.first.features:
             outputs = one.first.features[recogniser], one.second.features[recogniser]
@@ -430,6 +456,7 @@ def stability_section(halves: Sequence[Halves], seed: int = 0) -> Section:
             "only a − b and the AUC say something.",
         ),
         tuple(tables),
+        tuple(pictures),
     )
 
 
@@ -493,7 +520,15 @@ def gallery_section(contest: Contest, out: Path, extra: Mapping[str, Sequence[Pa
             figures.columns_of_pictures("The same clip: true face, F2F, faces from speech", picked),
             "True face, face from image and faces from speech; clips taken at even steps through "
             "the list, not chosen.",
-        )
+        ),
+        (
+            "teaser",
+            figures.rows_of_pictures(
+                "True face, and the face from the voice alone",
+                {name: picked[name][:6] for name in ("true face", contest.rivals[0].name)},
+            ),
+            "Above the true face, below the face from the voice.",
+        ),
     ]
     if extra:
         few = chosen[:6]

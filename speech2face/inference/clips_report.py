@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation import sections
-from speech2face.evaluation.contest import Contest, images_section, summary_table
+from speech2face.evaluation.contest import Contest, images_section, summary_tables
 from speech2face.evaluation.images import (
     Contestant,
     Gallery,
@@ -26,7 +26,7 @@ from speech2face.evaluation.images import (
     pictures,
     read_folders,
 )
-from speech2face.evaluation.report import Report, write_report
+from speech2face.evaluation.report import Report, Section, write_report
 from speech2face.evaluation.sections import Halves
 from speech2face.inference.extract import (
     FACES,
@@ -99,6 +99,7 @@ def report_on_clips(
     settings: Settings | None = None,
     *,
     instruments: Instruments | None = None,
+    further: Sequence[Section] = (),
     report: Callable[[str, Outcome], None] = lambda stage, outcome: None,
 ) -> Report:
     """Evaluate a model on clips, beside every other set of faces there is of them.
@@ -109,6 +110,7 @@ def report_on_clips(
         out: folder of the report.
         settings: how.
         instruments: what reads pictures; dlib, SFace and the packaged classifier unless given.
+        further: sections to add at the end, such as training curves.
         report: called for every clip extracted, with the stage's name, for a progress bar.
 
     Raises:
@@ -149,7 +151,7 @@ def report_on_clips(
         for seconds, run in zip(settings.seconds, runs.durations, strict=True)
     }
     stable = [
-        _both_halves(halved[name], readings, name)
+        _both_halves(halved[name], readings, of_halves, name)
         for name in (OWN_HALVES, OTHER_HALVES)
         if len({sample.person for sample in halved[name]}) > 1
     ]
@@ -162,13 +164,14 @@ def report_on_clips(
             sections.attributes_section(contest, out),
             *([sections.craniofacial_section(contest, out)] if contest.frontal else []),
             sections.duration_section(contest, heard),
-            *([sections.stability_section(stable, settings.seed)] if stable else []),
+            *([sections.stability_section(stable, out, settings.seed)] if stable else []),
             sections.projection_section(contest, out),
             sections.gallery_section(
                 contest, out, {run.name: files[run.name] for run in runs.durations}
             ),
+            *further,
         ),
-        summary=(summary_table(contest),),
+        summary=summary_tables(contest),
     )
     write_report(whole, out)
     return whole
@@ -233,7 +236,12 @@ def _halves(
     return [s for s in samples if not any(s.id + mark in rejected for mark in HALF_MARKS)]
 
 
-def _both_halves(samples: Sequence[Sample], readings: Mapping[str, Readings], name: str) -> Halves:
+def _both_halves(
+    samples: Sequence[Sample],
+    readings: Mapping[str, Readings],
+    files: Mapping[str, Sequence[Path]],
+    name: str,
+) -> Halves:
     """Readings of both halves; a person without a gender in the corpus gets that of the faces."""
     first, second = (readings[name + mark] for mark in HALF_MARKS)
     persons = np.array([sample.person for sample in samples])
@@ -249,6 +257,7 @@ def _both_halves(samples: Sequence[Sample], readings: Mapping[str, Readings], na
         np.array([sample.video or sample.id for sample in samples]),
         genders,
         f"{name}: {len(samples)} utterances of {len(np.unique(persons))} persons",
+        files[name + HALF_MARKS[0]],
     )
 
 

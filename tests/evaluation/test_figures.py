@@ -125,6 +125,7 @@ def test_training_curves_read_numbers_by_name_and_skip_a_torn_line(tmp_path: Pat
     lines = [
         {"samples_seen": 8, "total": 3.0, "losses": {"decoder": 2.0}, "step": 1},
         {"samples_seen": 16, "total": 1.5, "losses": {"decoder": 1.0}, "step": 2},
+        {"samples_seen": 16, "split": "val", "total": 2.5},
         {"note": "no clock"},
     ]
     stats.write_text("\n".join(map(json.dumps, lines)) + '\n{"samples_seen": 24, "to')
@@ -132,6 +133,7 @@ def test_training_curves_read_numbers_by_name_and_skip_a_torn_line(tmp_path: Pat
     assert sorted(curves) == ["losses.decoder", "total"]
     np.testing.assert_array_equal(curves["total"].samples_seen, [8, 16])
     np.testing.assert_array_equal(curves["losses.decoder"].values, [2, 1])
+    np.testing.assert_array_equal(training_curves(stats, split="val")["total"].values, [2.5])
     with pytest.raises(Speech2FaceError, match="no loss is called 'nothing'"):
         training_curves(stats, ["nothing"])
     stats.write_text("{}\n")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from speech2face.data import authors_page
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.contest import Contest, images_section, summary_table
+from speech2face.evaluation.contest import Contest, images_section, summary_tables
 from speech2face.evaluation.images import (
     Contestant,
     Gallery,
@@ -130,7 +130,7 @@ def test_a_changed_picture_other_instruments_and_a_torn_file_are_read_again(
     changed = read_pictures(paths, cache=tmp_path / "cache", instruments=instruments)
     assert eye.looks == 3
     np.testing.assert_allclose(changed.features["colour"][0], [2, 3, 4])
-    other = Instruments(eye, (ColourEncoder("colour 2"),), instruments.classifier)
+    other = replace(instruments, encoders=(ColourEncoder("colour 2"),))
     read_pictures(paths, cache=tmp_path / "cache", instruments=other)
     assert eye.looks == 5
     for stored in (tmp_path / "cache" / instruments.name).iterdir():
@@ -274,7 +274,7 @@ def test_sections_carry_controls_paired_differences_and_published_rows(
     differences = next(table for table in section.tables if "paired" in table.caption)
     assert [row[0] for row in differences.rows] == ["ours − theirs"]  # a ceiling is no rival
     assert all(picture.path.is_file() for picture in section.pictures)
-    assert [row[0] for row in summary_table(contest).rows][:3] == ["ours", "theirs", "F2F"]
+    assert [row[0] for row in summary_tables(contest)[0].rows][:3] == ["ours", "theirs", "F2F"]
 
 
 def test_a_constant_face_scores_chance_in_the_clips_own_gallery(contest: Contest) -> None:

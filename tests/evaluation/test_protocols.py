@@ -1,5 +1,6 @@
 """Protocols by name: perfect features reach the ceiling, shuffled ones chance."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation import protocols
 from speech2face.evaluation.features import FeatureSet, Provenance
-from speech2face.evaluation.protocols import PROTOCOLS, Pairs, sections_of
+from speech2face.evaluation.protocols import PROTOCOLS, Pairs, sections_of, training_section
 from speech2face.evaluation.report import Report, Section, write_report
 from speech2face.evaluation.uncertainty import Score
 
@@ -80,7 +81,9 @@ def test_a_shuffled_predictor_stays_at_chance(tmp_path: Path) -> None:
 
 
 def test_every_protocol_runs_and_its_report_can_be_written(tmp_path: Path) -> None:
-    sections = sections_of(list(PROTOCOLS), perfect_pairs(), tmp_path)
+    pairs = perfect_pairs()
+    pairs = replace(pairs, labels={**pairs.labels, "generated_gender": pairs.labels["gender"]})
+    sections = sections_of(list(PROTOCOLS), pairs, tmp_path)
     assert [section.name for section in sections] == list(PROTOCOLS)
     write_report(Report("all", {}, tuple(sections)), tmp_path)
     text = (tmp_path / "report.md").read_text()
@@ -113,6 +116,45 @@ def test_a_model_that_always_says_the_same_has_no_stability_gap(tmp_path: Path) 
     assert found["a"].value == pytest.approx(1)
     assert found["a - b"].value == pytest.approx(0)
     assert found["AUC U"].value == pytest.approx(0.5)
+
+
+def test_any_label_column_is_compared_with_that_of_the_generated_faces(tmp_path: Path) -> None:
+    true = photos()
+    said = genders(true)
+    heard = said.copy()
+    heard[:6] = ["male", "", "male", "female", "female", "female"]  # of six female photos
+    labels = {"gender": said, "generated_gender": heard}
+    section = PROTOCOLS["labels"](Pairs.of(true, true, labels=labels), tmp_path)
+    accuracy = scores_of(section)["gender: agreement with the true photo/gender accuracy"]
+    assert accuracy.value == pytest.approx(21 / 24)
+    assert accuracy.details["undetected"] == 1
+    with pytest.raises(Speech2FaceError, match="generated_"):
+        PROTOCOLS["labels"](Pairs.of(true, true, labels={"gender": said}), tmp_path)
+
+
+def test_language_is_reported_for_bilingual_persons_and_excused_without(tmp_path: Path) -> None:
+    true = photos()
+    languages = np.array(["English", "Urdu"] * N_PERSONS)
+    section = PROTOCOLS["stability"](Pairs.of(true, true, labels={"language": languages}), tmp_path)
+    assert "left out: no pair" in section.text[-1]  # nobody has two clips of one language
+    threes = np.array(["English", "English", "Urdu", "Urdu"] * (N_PERSONS // 2))
+    both = FeatureSet(
+        true.ids, np.repeat(np.unique(true.persons)[::2], 4), true.values, true.provenance
+    )
+    section = PROTOCOLS["stability"](Pairs.of(both, both, labels={"language": threes}), tmp_path)
+    assert len(section.tables) == 2
+
+
+def test_training_curves_become_a_section_with_their_last_losses(tmp_path: Path) -> None:
+    stats = tmp_path / "stats.jsonl"
+    stats.write_text(
+        '{"samples_seen": 8, "split": "train", "total": 2.0}\n'
+        '{"samples_seen": 16, "split": "train", "total": 1.0}\n'
+        '{"samples_seen": 16, "split": "val", "total": 1.5}\n'
+    )
+    section = training_section({"pilot": stats}, tmp_path)
+    assert section.tables[0].rows == (("pilot", "total", 16, 1.0),)
+    assert section.pictures[0].path.is_file()
 
 
 def test_one_person_other_ids_and_unknown_protocols_are_refused(tmp_path: Path) -> None:
