@@ -330,7 +330,7 @@ th, td { border-bottom: 1px solid var(--line); padding: .35rem .8rem .35rem 0; t
   vertical-align: top; }
 thead th { border-bottom: 2px solid var(--ink); }
 tbody tr:nth-child(even) { background: var(--band); }
-tbody th { font-weight: 500; overflow-wrap: anywhere; } td { white-space: nowrap; }
+tbody th { font-weight: 500; min-width: 8rem; } td { white-space: nowrap; }
 table.facts td { white-space: normal; overflow-wrap: anywhere; }
 .note, figcaption { color: var(--quiet); font-size: .88rem; max-width: 60rem; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; background: #ffffff; }

@@ -166,7 +166,6 @@ def _correlation_table(
         rows.append(
             (
                 title,
-                definition,
                 score,
                 f"{p:.2g}",
                 f"{adjusted:.2g}",
@@ -175,13 +174,13 @@ def _correlation_table(
                 r(score.oracle),
                 r(score.controls.get("within gender")),
                 r(paper.get(score.name)),
+                definition,
             )
         )
     return Table(
         f"{name} against {frontal}: Pearson r [95 %]",
         (
             "measure",
-            "points",
             "r [95 %]",
             "p",
             "p (Holm)",
@@ -190,6 +189,7 @@ def _correlation_table(
             "gender-mean predictor",
             "r within gender",
             "paper",
+            "points",
         ),
         tuple(rows),
         f"n = {scores[0].n} clips of {scores[0].persons} persons; chance 0. p takes clips as "
