@@ -1,10 +1,11 @@
 """Speech2Face whole: waveform in, face out. This module is what is exported."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from speech2face.errors import Speech2FaceError
 from speech2face.models.face_decoder import FaceDecoder
 
 
@@ -50,13 +51,21 @@ class Speech2Face(nn.Module):
         return FaceFromSpeech(decoded.image, feature, decoded.landmarks)
 
 
-def load_speaker_encoder(state: dict[str, Tensor], voice_encoder: nn.Module) -> None:
-    """Copy the pretrained trunk (`lstm.*`, `linear.*`) into a compact voice encoder."""
-    names = ("lstm", "linear")
-    with torch.no_grad():
-        for name in names:
-            module = getattr(voice_encoder, name)
-            prefix = name + "."
-            module.load_state_dict(
-                {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
-            )
+def load_speaker_encoder(state: Mapping[str, Tensor], voice_encoder: nn.Module) -> None:
+    """Copy the pretrained trunk, `lstm.*` and `linear.*`, into a compact voice encoder.
+
+    Raises:
+        Speech2FaceError: names or shapes are not those of the trunk.
+    """
+    for part in ("lstm", "linear"):
+        prefix = f"{part}."
+        weights = {
+            name.removeprefix(prefix): value
+            for name, value in state.items()
+            if name.startswith(prefix)
+        }
+        try:
+            getattr(voice_encoder, part).load_state_dict(weights)
+        except RuntimeError as other:  # torch's word for missing names and other shapes
+            problem = f"{part!r} is not that of the speaker encoder"
+            raise Speech2FaceError(problem, "give Resemblyzer's own pretrained.pt") from other
