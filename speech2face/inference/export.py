@@ -64,12 +64,11 @@ def export(
         Speech2FaceError: the card does not fit the model, or the file cannot be written.
     """
     onnx = _onnx()
-    _refuse_other_card(card, model)
+    described = _describe(card, model)
     graph = _trace(rounded_to_half(model) if half_precision else model, onnx)
     if half_precision:
         _store_halves(graph, onnx)
     _state_shapes(graph, model)
-    described = json.dumps(dict(card), allow_nan=False, sort_keys=True)
     onnx.helper.set_model_props(graph, {METADATA_KEY: described})
     onnx.checker.check_model(graph)
     _write(graph.SerializeToString(deterministic=True), path)
@@ -117,7 +116,8 @@ def verify_parity(
     return float(np.abs(ours - theirs).max())
 
 
-def _refuse_other_card(card: Mapping[str, Any], model: Speech2Face) -> None:
+def _describe(card: Mapping[str, Any], model: Speech2Face) -> str:
+    """The card as JSON, once it is known to be one and to be that of `model`."""
     if missing := [key for key in _CARD_KEYS if key not in card]:
         raise Speech2FaceError(f"the card lacks {missing}", "describe the model whole")
     draw_size, feature_size = model.spread.shape
@@ -126,6 +126,11 @@ def _refuse_other_card(card: Mapping[str, Any], model: Speech2Face) -> None:
         if card[name] != size:
             problem = f"the card says {name} {card[name]}, the model has {size}"
             raise Speech2FaceError(problem, "describe the model that is exported")
+    try:
+        return json.dumps(dict(card), allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        problem = f"the card cannot be written as JSON ({error})"
+        raise Speech2FaceError(problem, "describe the model in plain values") from error
 
 
 def _trace(model: Speech2Face, onnx: ModuleType) -> Any:

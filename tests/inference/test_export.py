@@ -1,0 +1,312 @@
+"""The exported graph against torch, on speech, with what is stored in half precision and without.
+
+The networks are untrained but of the shipped sizes and of a trained model's ranges: features of
+unit variance, landmarks moved by some pixels, a drawn face of nobody for a mean texture.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+import torch
+from media import EXAMPLES
+from torch import Tensor, nn
+
+from speech2face import Speech2FaceError, load_model
+from speech2face.audio.io import decode
+from speech2face.data.invented import draw as draw_portrait
+from speech2face.data.invented import traits_of
+from speech2face.inference.export import export, rounded_to_half, verify_parity
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, draw_frequencies
+from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig, TransposedTexture
+from speech2face.models.speech2face import Speech2Face
+from speech2face.models.warp import WarpConfig
+
+D, R = 160, 24
+DECODER = FaceDecoderConfig(
+    feature_size=D,
+    hidden_size=320,
+    landmark_widths=(),
+    channels=(96, 64, 32, 16, 12),
+    texture_bias=True,
+    warp=WarpConfig(flow_stride=4),
+)
+CARD: dict[str, Any] = {
+    "format": 1,
+    "name": "untrained",
+    "sample_rate": 16_000,
+    "clip_seconds": 6,
+    "default_exaggeration": 0.7,
+    "feature_size": D,
+    "draw_size": R,
+    "licence": "none",
+}
+PARITY = 1e-3  # of 0..1: a quarter of the step between two values of eight bits
+
+
+def speech(voice: str, seconds: float) -> Tensor:
+    """A synthetic voice, repeated to that length, `[1, L]`."""
+    waveform = decode(EXAMPLES / f"{voice}.ogg").waveform
+    return torch.from_numpy(np.resize(waveform, round(seconds * 16_000)))[None]
+
+
+def drawn(seed: int) -> Tensor:
+    return torch.randn(1, R, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def untrained_model() -> Speech2Face:
+    torch.manual_seed(0)
+    portrait = draw_portrait(traits_of(0))
+    decoder = FaceDecoder(DECODER, torch.tensor(portrait.landmarks))
+    assert decoder.texture_bias is not None
+    decoder.texture_bias.copy_(torch.tensor(portrait.image).permute(2, 0, 1) / 255.0)
+    assert isinstance(decoder.texture, TransposedTexture)
+    for layer in (decoder.first, decoder.texture.project, *decoder.texture.doublings):
+        assert isinstance(layer.weight, Tensor)
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / _fan_in(layer)))  # He: variance is kept
+        nn.init.zeros_(layer.bias)
+    features = torch.randn(64, D)
+    activation = decoder.first_layer(features)
+    decoder.landmarks.displacement.weight.mul_(2.0 / decoder.landmarks(activation).std())  # 2 px
+    decoder.texture.colour.weight.mul_(0.05 / decoder.texture(activation).std())
+    encoder = _heard(CompactVoiceEncoder().eval())
+    return Speech2Face(encoder, decoder, 0.1 * torch.randn(D), 0.1 * torch.randn(R, D)).eval()
+
+
+def _fan_in(layer: nn.Module) -> float:
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels * 25 / 4  # of the 25 taps of stride 2, a quarter meets a pixel
+    assert isinstance(layer, nn.Linear)
+    return layer.in_features
+
+
+def _heard(encoder: CompactVoiceEncoder) -> CompactVoiceEncoder:
+    """The encoder with an untrained trunk that does react, and features of unit variance."""
+    for name, weight in encoder.lstm.named_parameters():
+        if "weight" in name:
+            nn.init.orthogonal_(weight)
+    frequencies, phases = draw_frequencies(256, 2048, gamma=0.5, generator=torch.Generator())
+    encoder.frequencies.copy_(frequencies)
+    encoder.phases.copy_(phases)
+    voices = ("slt", "rms", "awb", "kal16")
+    embeddings = torch.cat([encoder.speaker_embedding(speech(voice, 3)) for voice in voices])
+    encoder.embedding_mean.copy_(embeddings.mean(dim=0))
+    encoder.embedding_deviation.copy_(embeddings.std())
+    encoder.head.weight.normal_(std=1.0)
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def model() -> Speech2Face:
+    return untrained_model()
+
+
+@pytest.fixture(scope="module")
+def rounded(model: Speech2Face) -> Speech2Face:
+    return rounded_to_half(model)
+
+
+@pytest.fixture(scope="module")
+def exported(model: Speech2Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "half.onnx"
+    export(model, path, CARD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported_whole(model: Speech2Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "whole.onnx"
+    export(model, path, CARD, half_precision=False)
+    return path
+
+
+@pytest.mark.parametrize("seconds", [3.0, 6.0, 7.3, 20.0])
+@pytest.mark.parametrize(
+    ("voice", "exaggeration", "draw_seed"),
+    [("slt", 0.0, None), ("rms", 1.4, None), ("awb", -1.0, 1), ("kal16", 0.7, 2)],
+)
+def test_graph_makes_the_face_that_torch_makes(
+    rounded: Speech2Face,
+    exported: Path,
+    seconds: float,
+    voice: str,
+    exaggeration: float,
+    draw_seed: int | None,
+) -> None:
+    draw = None if draw_seed is None else drawn(draw_seed)
+    difference = verify_parity(
+        rounded, exported, speech(voice, seconds), exaggeration=exaggeration, draw=draw
+    )
+    assert difference <= PARITY
+
+
+def test_graph_of_full_precision_makes_the_face_of_the_model_itself(
+    model: Speech2Face, exported_whole: Path
+) -> None:
+    assert verify_parity(model, exported_whole, speech("slt", 6), exaggeration=1.4) <= PARITY
+
+
+@torch.no_grad()
+def test_feature_and_landmarks_are_those_of_torch(rounded: Speech2Face, exported: Path) -> None:
+    waveform, alpha, draw = speech("rms", 7.3), torch.tensor([0.7]), drawn(3)
+    expected = rounded(waveform, alpha, draw)
+    feature, landmarks = load_model(exported).session.run(
+        ["feature", "landmarks"],
+        {"waveform": waveform.numpy(), "exaggeration": alpha.numpy(), "draw": draw.numpy()},
+    )
+    np.testing.assert_allclose(feature, expected.feature.numpy(), atol=1e-4)
+    np.testing.assert_allclose(landmarks, expected.landmarks.numpy(), atol=1e-3)  # pixels
+
+
+def test_the_models_of_these_tests_tell_voices_exaggerations_and_draws_apart(
+    rounded: Speech2Face, exported: Path
+) -> None:
+    """Else the parity above would say nothing."""
+    outputs = load_model(exported)
+    faces = [
+        np.asarray(outputs.reconstruct(EXAMPLES / f"{voice}.ogg", exaggeration=alpha).image, float)
+        for voice, alpha in (("slt", 0.0), ("slt", 1.4), ("rms", 0.0))
+    ]
+    assert np.abs(faces[0] - faces[1]).max() > 20
+    assert np.abs(faces[0] - faces[2]).max() > 20
+    other = verify_parity(rounded, exported, speech("slt", 6), draw=drawn(0))
+    moved = rounded_to_half(rounded)
+    moved.mean_feature += 0.1
+    assert other <= PARITY < verify_parity(moved, exported, speech("slt", 6), exaggeration=-0.5)
+
+
+def test_half_precision_halves_the_file(exported: Path, exported_whole: Path) -> None:
+    assert exported.stat().st_size < 0.55 * exported_whole.stat().st_size
+    assert exported.stat().st_size < 20e6
+
+
+def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, exported: Path) -> None:
+    state = rounded.state_dict()
+    halves = 0
+    for tensor in onnx.load(exported).graph.initializer:
+        name = tensor.name.removesuffix("_half")
+        if name in state:
+            stored = onnx.numpy_helper.to_array(tensor)
+            np.testing.assert_array_equal(stored.astype(np.float32), state[name].numpy())
+            halves += stored.dtype == np.float16
+    assert halves >= 8
+
+
+def test_only_large_weights_are_rounded(model: Speech2Face, rounded: Speech2Face) -> None:
+    after = rounded.state_dict()
+    for name, weight in model.state_dict().items():
+        is_large = weight.numel() > 16_384  # 64 kB of float32
+        assert torch.equal(after[name], weight.half().float() if is_large else weight), name
+    assert not torch.equal(model.state_dict()["mean_feature"].half().float(), model.mean_feature)
+    kernels = "voice_encoder.mel.kernels"  # derived from constants: no weight
+    assert torch.equal(model.get_buffer(kernels), rounded.get_buffer(kernels))
+
+
+def test_rounding_what_is_rounded_changes_nothing(rounded: Speech2Face) -> None:
+    again = rounded_to_half(rounded)
+    for one, two in zip(rounded.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_weight_beyond_half_precision_is_stored_whole(model: Speech2Face, tmp_path: Path) -> None:
+    loud = rounded_to_half(model)
+    with torch.no_grad():
+        loud.voice_encoder.get_parameter("head.weight")[0, 0] = 1e5
+    export(loud, tmp_path / "loud.onnx", CARD)
+    initializers = {
+        tensor.name: tensor for tensor in onnx.load(tmp_path / "loud.onnx").graph.initializer
+    }
+    stored = onnx.numpy_helper.to_array(initializers["voice_encoder.head.weight"])
+    assert stored.dtype == np.float32
+    assert stored[0, 0] == 1e5
+
+
+def test_export_leaves_the_model_as_it_was(model: Speech2Face, tmp_path: Path) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    export(model, tmp_path / "model.onnx", CARD)
+    assert model.training
+    model.eval()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_same_model_is_the_same_file(model: Speech2Face, exported: Path, tmp_path: Path) -> None:
+    export(model, tmp_path / "again.onnx", dict(reversed(CARD.items())))
+    assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
+
+
+def test_file_says_nothing_of_the_machine_that_wrote_it(exported: Path) -> None:
+    content = exported.read_bytes()
+    for folder in (Path(__file__).resolve().parents[2], Path.home(), Path(torch.__file__).parent):
+        assert str(folder).encode() + b"/" not in content
+
+
+def test_file_opens_in_the_pipeline_with_all_that_its_card_says(exported: Path) -> None:
+    pipeline = load_model(exported)
+    assert pipeline.card.details == CARD
+    assert pipeline.card.default_exaggeration == 0.7
+    assert (pipeline.card.feature_size, pipeline.card.draw_size) == (D, R)
+    face = pipeline.reconstruct(EXAMPLES / "slt.ogg", draws=1)
+    assert face.image.size == (224, 224)
+    assert face.landmarks.shape == (68, 2)
+    assert len(face.likely) == 1
+
+
+def test_convention_shapes_of_the_contract_stand_in_the_graph(exported: Path) -> None:
+    graph = onnx.load(exported).graph
+    stated = {
+        value.name: [size.dim_value or size.dim_param for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert stated == {
+        "waveform": [1, "n_samples"],
+        "exaggeration": [1],
+        "draw": [1, R],
+        "image": [1, 3, 224, 224],
+        "feature": [1, D],
+        "landmarks": [1, 68, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": None}, r"lacks \['name'\]"),
+        ({"feature_size": 4096}, "feature_size 4096, the model has 160"),
+        ({"draw_size": 7}, "draw_size 7, the model has 24"),
+        ({"note": math.nan}, "plain values"),
+        ({"note": Path()}, "plain values"),
+    ],
+)
+def test_card_that_does_not_fit_is_refused(
+    model: Speech2Face, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    card = {key: value for key, value in (CARD | change).items() if value is not None}
+    with pytest.raises(Speech2FaceError, match=said):
+        export(model, tmp_path / "model.onnx", card)
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_that_cannot_be_written_is_named_and_nothing_is_left(
+    model: Speech2Face, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken.onnx"
+    taken.mkdir()
+    for path in (taken, tmp_path / "nowhere" / "model.onnx"):
+        with pytest.raises(Speech2FaceError, match="cannot be written") as refused:
+            export(model, path, CARD)
+        assert refused.value.path == str(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.onnx"]
+
+
+def test_card_is_json_in_the_metadata(exported: Path) -> None:
+    (entry,) = onnx.load(exported).metadata_props
+    assert entry.key == "speech2face"
+    assert json.loads(entry.value) == CARD
