@@ -9,11 +9,16 @@ from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251  (the name of an error, nothing is unpickled by it)
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from speech2face.audio.mel import N_MELS
 from speech2face.errors import Speech2FaceError
 
 _PARTS = ("lstm", "linear")
+_NOT_OURS = (
+    *(OSError, EOFError, UnpicklingError),  # no file that torch reads; or one that runs code
+    *(KeyError, TypeError, AttributeError, RuntimeError, ValueError),  # another content
+)
 _REMEDY = "run pip install --no-deps resemblyzer==0.1.4"
 
 
@@ -29,10 +34,25 @@ def read_speaker_encoder(path: Path | None = None) -> dict[str, Tensor]:
     path = path or _in_wheel()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-        return {name: value for name, value in state.items() if name.split(".")[0] in _PARTS}
-    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
+        weights = {name: value for name, value in state.items() if name.split(".")[0] in _PARTS}
+        _refuse_other_network(weights)
+    except _NOT_OURS as error:
         problem = "not the weights of Resemblyzer's speaker encoder"
         raise Speech2FaceError(problem, _REMEDY, str(path)) from error
+    return weights
+
+
+def _refuse_other_network(weights: dict[str, Tensor]) -> None:
+    """Raise ValueError unless names and shapes are those of the GE2E network."""
+    with torch.device("meta"):
+        network = {"lstm": nn.LSTM(N_MELS, 256, num_layers=3), "linear": nn.Linear(256, 256)}
+    wanted = {
+        f"{part}.{name}": value.shape
+        for part, module in network.items()
+        for name, value in module.state_dict().items()
+    }
+    if {name: value.shape for name, value in weights.items()} != wanted:
+        raise ValueError("other layers")
 
 
 def _in_wheel() -> Path:

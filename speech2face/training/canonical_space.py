@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from speech2face.errors import Speech2FaceError
+
 CODED_SIZE = 112  # pixels: textures are coded at half size, their fine detail is the decoder's
 
 
@@ -21,7 +23,8 @@ class CanonicalSpace:
 
     Attributes:
         mean: of landmarks and coded texture, each in its own unit, `[P]`.
-        units: standard units of both, `[P]`.
+        units: what both are divided by, one number for all landmarks and one for all texture
+            values, `[P]`.
         components: orthonormal directions, `[D, P]`.
     """
 
@@ -50,9 +53,15 @@ def fit_canonical_space(
     Args:
         landmarks: in pixels, `[M, 68, 2]`.
         textures: uint8 or float in 0..1, in the frame of the mean landmarks, `[M, 3, 224, 224]`.
-        size: D.
+        size: D, fewer than M.
         landmark_share: variance of all landmarks over variance of all texture values.
+
+    Raises:
+        Speech2FaceError: M faces do not span D directions around their mean.
     """
+    if size >= len(landmarks):
+        problem = f"{len(landmarks)} faces for a code of {size} coordinates"
+        raise Speech2FaceError(problem, "give more faces, or a shorter code")
     n_points = landmarks.shape[1] * 2
     faces = _flatten(landmarks, textures)  # [M, P]
     mean = faces.mean(dim=0)

@@ -7,20 +7,23 @@
 5. listen      the head of the voice encoder: ridge regressions on Fourier features
 6. photo       a linear map from the recogniser's feature to the code, for faces from photos (F2F)
 
-Each stage leaves its file in the run directory. Only `train` clips are learned from; `val` serves
-the losses that are shown. `test` is never opened here.
+Measurements and both trainings are kept in the run directory; what has a closed form is computed
+anew by every call. Only `train` clips are learned from; `val` serves the losses that are shown.
+`test` is never opened here.
 """
 
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from speech2face.data.sample import Sample
+from speech2face.data.datasets import positions_from
+from speech2face.data.sample import Sample, Split
 from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import DlibDetector
 from speech2face.face.encoder import DlibFaceEncoder
@@ -30,21 +33,24 @@ from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoderConfig,
     draw_frequencies,
 )
-from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig, TransposedTexture
+from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
 from speech2face.models.warp import WarpConfig
 from speech2face.training.canonical_space import CanonicalSpace, fit_canonical_space
-from speech2face.training.config import AdamConfig, Plan
+from speech2face.training.config import AdamConfig, Plan, to_json
 from speech2face.training.loop import fit
 from speech2face.training.measurements import (
     CANONICAL,
+    IMAGE_SIZE,
     Instruments,
     Measurements,
     measure,
+    render_path,
     to_frame,
 )
 from speech2face.training.state import TrainState, start_state
 from speech2face.training.texture import (
+    HALVINGS,
     Morphs,
     TextureAutoencoder,
     TextureBatch,
@@ -53,12 +59,16 @@ from speech2face.training.texture import (
     decoder_losses,
     start_decoder,
     start_drawing,
+    transposed_branch,
     update,
 )
 from speech2face.training.tracking import Progress, Run
 from speech2face.training.voice_head import VoiceHeadConfig, fit_voice_head
 
 LOG = logging.getLogger(__name__)
+M = TypeVar("M", bound=nn.Module)
+SPLITS: tuple[Split, ...] = ("train", "val")  # that are opened
+VALIDATION_BATCH = 32  # faces at a time; the validation losses are means over such batches
 DECODER = FaceDecoderConfig(
     feature_size=160,
     hidden_size=320,  # a code and its negative: see `start_decoder`
@@ -73,13 +83,14 @@ DECODER = FaceDecoderConfig(
 class EmbeddedConfig:
     """Everything that was chosen, on the val split; docs/experiments.md says against what."""
 
-    teacher: str = "s2f_exg1.4"  # what the voice's teacher made of it
+    teacher: str = "s2f_exg1.4"  # what the voice's teacher made of it, one of the renders
     renders: tuple[str, ...] = (CANONICAL, "s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")
     landmark_share: float = 0.25  # of the code's variance, beside 1 for the texture
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
     default_exaggeration: float = 1.2
     voice: VoiceHeadConfig = field(default_factory=VoiceHeadConfig)
+    decoder: FaceDecoderConfig = DECODER
     drawing: TextureTraining = field(default_factory=TextureTraining)
     decoding: TextureTraining = field(
         default_factory=lambda: TextureTraining(
@@ -92,6 +103,13 @@ class EmbeddedConfig:
         )
     )
 
+    def __post_init__(self) -> None:
+        missing = {CANONICAL, self.teacher} - set(self.renders)
+        if missing:
+            problem = f"renders {self.renders} lack {sorted(missing)}"
+            raise Speech2FaceError(problem, f"name {CANONICAL!r} and the teacher among them")
+        _refuse_unfit_decoder(self.decoder)
+
 
 @dataclass(frozen=True)
 class PhotoMap:
@@ -103,7 +121,7 @@ class PhotoMap:
 
 @dataclass(frozen=True)
 class Embedded:
-    """What the recipe makes."""
+    """What the recipe makes: a model for voices, and the way to it for photos."""
 
     model: Speech2Face
     photo: PhotoMap
@@ -119,25 +137,31 @@ def train_embedded(
     """Train the compact model; the same call continues a run that was stopped.
 
     Args:
-        samples: of a corpus with photos, canonical faces and teachers; split by person.
-        run_dir: where every stage leaves its file.
+        samples: of a corpus with photos, canonical faces and teachers; split by person. A clip
+            that lacks one of the pictures is left out.
+        run_dir: where the stages leave their files.
         speaker_encoder: weights of the pretrained trunk, `lstm.*` and `linear.*`.
+        config: what was chosen. With what the kept stages depend on changed, a run is refused.
 
     Raises:
-        Speech2FaceError: too few clips, or a clip without a render.
+        Speech2FaceError: too few clips, a clip that cannot be read, or a run of other settings.
     """
     config = config or EmbeddedConfig()
-    trunk = CompactVoiceEncoder(CompactVoiceEncoderConfig(n_fourier=config.voice.n_fourier)).eval()
-    load_speaker_encoder(speaker_encoder, trunk)
+    chosen = {split: _complete(samples, split, config) for split in SPLITS}
+    _refuse_too_few(chosen, config)
+    Run(run_dir).begin(_kept_settings(config, chosen))
+    trunk = _trunk(config, speaker_encoder)
     instruments = _instruments(trunk)
     train, val = (
-        _measure_split(samples, split, config, instruments, run_dir) for split in ("train", "val")
+        _measure_split(chosen[split], split, config, instruments, run_dir) for split in SPLITS
     )
     frame = torch.cat(list(train.landmarks.values())).mean(dim=0)  # [68, 2]
     faces, val_faces = _faces(train, frame), _faces(val, frame)
-    size = DECODER.feature_size
     space = fit_canonical_space(
-        faces.landmarks, faces.textures, size=size, landmark_share=config.landmark_share
+        faces.landmarks,
+        faces.textures,
+        size=config.decoder.feature_size,
+        landmark_share=config.landmark_share,
     )
     morphs, val_morphs = _coded(faces, space), _coded(val_faces, space)
     decoder = _train_decoder(space, morphs, val_morphs, config, run_dir)
@@ -149,37 +173,113 @@ def train_embedded(
     return embedded
 
 
+def usable(samples: Sequence[Sample], split: Split, config: EmbeddedConfig) -> list[Sample]:
+    """Clips of a split that have a photo and all renders of the recipe."""
+    return [
+        sample
+        for sample in samples
+        if sample.split == split and all(path is not None for path in _pictures(sample, config))
+    ]
+
+
+def _pictures(sample: Sample, config: EmbeddedConfig) -> Iterator[Path | None]:
+    yield sample.face
+    for render in config.renders:
+        yield render_path(sample, render)
+
+
+def _complete(samples: Sequence[Sample], split: Split, config: EmbeddedConfig) -> list[Sample]:
+    """As `usable`; how many are left out is logged."""
+    chosen = usable(samples, split, config)
+    n_left_out = sum(sample.split == split for sample in samples) - len(chosen)
+    if n_left_out:
+        LOG.info("leaves out %d %s clips that lack a picture", n_left_out, split)
+    return chosen
+
+
+def _refuse_too_few(chosen: Mapping[Split, Sequence[Sample]], config: EmbeddedConfig) -> None:
+    """Raise unless folds, code and validation have enough people and faces."""
+    n_people = len({sample.person for sample in chosen["train"]})
+    n_faces = len(chosen["train"]) * len(config.renders)
+    if n_people < config.voice.n_folds:
+        problem = f"{n_people} people in the train split"
+        raise Speech2FaceError(problem, f"give a corpus of at least {config.voice.n_folds}")
+    if n_faces <= config.decoder.feature_size:
+        problem = f"{n_faces} faces for a code of {config.decoder.feature_size} coordinates"
+        raise Speech2FaceError(problem, "give more clips, or a smaller decoder.feature_size")
+    if not chosen["val"]:
+        raise Speech2FaceError("no clip in the val split", "give a corpus that has one")
+
+
+def _refuse_unfit_decoder(decoder: FaceDecoderConfig) -> None:
+    """Raise unless `start_decoder` can begin with that network."""
+    fits = (
+        decoder.hidden_size == 2 * decoder.feature_size
+        and not decoder.landmark_widths
+        and decoder.texture_branch == "transposed"
+        and decoder.texture_bias
+        and decoder.image_size == decoder.base_size << HALVINGS == IMAGE_SIZE
+    )
+    if not fits:
+        problem = "the recipe cannot start this face decoder as a linear map"
+        raise Speech2FaceError(
+            problem,
+            "give hidden_size = 2 * feature_size, no landmark_widths, a transposed texture with "
+            f"bias, and {HALVINGS} doublings to {IMAGE_SIZE} pixels",
+        )
+
+
+def _kept_settings(
+    config: EmbeddedConfig, chosen: Mapping[Split, Sequence[Sample]]
+) -> dict[str, Any]:
+    """What the files of a run depend on: a change of it needs a new run directory."""
+    names = ("renders", "landmark_share", "decoder", "drawing", "decoding")
+    settings = to_json(config)
+    clips = {
+        split: hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()
+        for split, samples in chosen.items()
+    }
+    return {name: settings[name] for name in names} | {"clips": clips}
+
+
+def _trunk(config: EmbeddedConfig, speaker_encoder: dict[str, Tensor]) -> CompactVoiceEncoder:
+    """The voice encoder with its pretrained trunk; its head is still to be fitted."""
+    sizes = CompactVoiceEncoderConfig(
+        feature_size=config.decoder.feature_size, n_fourier=config.voice.n_fourier
+    )
+    trunk = CompactVoiceEncoder(sizes).eval()
+    load_speaker_encoder(speaker_encoder, trunk)
+    return trunk
+
+
 def _instruments(trunk: CompactVoiceEncoder) -> Instruments:
     detector = DlibDetector()
     return Instruments(trunk, detector, DlibFaceEncoder(detector))
 
 
 def _measure_split(
-    samples: Sequence[Sample],
-    split: str,
+    chosen: Sequence[Sample],
+    split: Split,
     config: EmbeddedConfig,
     instruments: Instruments,
     run_dir: Path,
 ) -> Measurements:
-    chosen = [sample for sample in samples if sample.split == split]
-    if len({sample.person for sample in chosen}) <= config.voice.n_folds:
-        problem = f"{len(chosen)} clips in the {split} split"
-        raise Speech2FaceError(problem, "give a corpus of at least 6 people in each split")
     LOG.info("measures %d %s clips", len(chosen), split)
     with Progress(0, len(chosen)) as bar:
-        done = 0
-
-        def show(count: int) -> None:
-            nonlocal done
-            done += count
-            bar.show(done, {})
-
         folder = run_dir / "measurements" / split
-        return measure(chosen, config.renders, instruments, folder, progress=show)
+        return measure(
+            chosen,
+            config.renders,
+            instruments,
+            folder,
+            progress=lambda n_done: bar.show(n_done, {}),
+        )
 
 
 @dataclass(frozen=True)
 class _Faces:
+    """Every render of every clip, render after render."""
+
     landmarks: Tensor  # [renders * M, 68, 2]
     textures: Tensor  # uint8 [renders * M, 3, 224, 224]
 
@@ -187,8 +287,8 @@ class _Faces:
 def _faces(measured: Measurements, frame: Tensor) -> _Faces:
     """All renders one after the other, their textures in the frame of the mean landmarks."""
     textures = [
-        to_frame(measured.pictures[render], measured.landmarks[render], frame)
-        for render in measured.pictures
+        to_frame(pictures, measured.landmarks[render], frame)
+        for render, pictures in measured.pictures.items()
     ]
     return _Faces(torch.cat(list(measured.landmarks.values())), torch.cat(textures))
 
@@ -206,13 +306,14 @@ def _of_render(values: Tensor, render: str, config: EmbeddedConfig) -> Tensor:
 def _train_decoder(
     space: CanonicalSpace, morphs: Morphs, val: Morphs, config: EmbeddedConfig, run_dir: Path
 ) -> FaceDecoder:
-    torch.manual_seed(config.drawing.plan.seed)  # of the first weights
-    decoder = FaceDecoder(DECODER, space.mean_landmarks(DECODER.n_landmarks))
-    branch = decoder.texture
-    assert isinstance(branch, TransposedTexture)
-    start_drawing(branch)
-    mean_texture = morphs.textures.float().mean(dim=0) / 255.0  # [3, 224, 224]
-    autoencoder = TextureAutoencoder(branch, mean_texture)
+    """The face decoder, its texture branch trained twice: as half an autoencoder, then by codes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.drawing.plan.seed)  # of the first weights
+        decoder = FaceDecoder(config.decoder, space.mean_landmarks(config.decoder.n_landmarks))
+        branch = transposed_branch(decoder)
+        start_drawing(branch)
+        mean_texture = morphs.textures.float().mean(dim=0) / 255.0  # [3, 224, 224]
+        autoencoder = TextureAutoencoder(branch, mean_texture)
     LOG.info("learns to draw")
     _train(autoencoder, autoencoder_losses, config.drawing, morphs, val, run_dir / "drawing")
     start_decoder(decoder, space, autoencoder, morphs)
@@ -222,34 +323,51 @@ def _train_decoder(
 
 
 def _train(
-    model: Any, losses_of: Any, training: TextureTraining, morphs: Morphs, val: Morphs, folder: Path
+    model: M,
+    losses_of: Callable[[M, TextureBatch], dict[str, Tensor]],
+    training: TextureTraining,
+    morphs: Morphs,
+    val: Morphs,
+    folder: Path,
 ) -> None:
+    """One of the two trainings, in a run directory of its own."""
     run = Run(folder)
-    run.begin(_settings(training))
-    lambdas = _settings(training.lambdas)
+    run.begin(to_json(training))
+    lambdas = to_json(training.lambdas)
     plan = training.plan
 
     def step(state: TrainState, batch: TextureBatch) -> dict[str, Tensor]:
         return update(state, losses_of(model, batch), lambdas, len(batch.code))
 
-    def batches_from(samples_seen: int) -> Any:
-        from speech2face.data.datasets import positions_from
+    def validate(_: TrainState) -> dict[str, float]:
+        return _validation_losses(model, losses_of, val)
 
-        stream = positions_from(
-            samples_seen, n_samples=len(morphs), batch_size=plan.batch_size, seed=plan.seed
-        )
-        for number, positions in enumerate(stream):
-            yield morphs.batch(positions, samples_seen + number * plan.batch_size)
-
-    def validate(state: TrainState) -> dict[str, float]:
-        with torch.no_grad():
-            parts = [
-                losses_of(model, val.plain(range(start, min(start + 32, len(val)))))
-                for start in range(0, len(val), 32)
-            ]
-        return {name: sum(part[name].item() for part in parts) / len(parts) for name in parts[0]}
+    def batches_from(samples_seen: int) -> Iterator[TextureBatch]:
+        return _batches(morphs, samples_seen, plan)
 
     fit(start_state(model, training.adam, plan), step, batches_from, run, validate=validate)
+
+
+def _batches(morphs: Morphs, samples_seen: int, plan: Plan) -> Iterator[TextureBatch]:
+    """Batches without end, each a function of the seed and of the samples seen before it."""
+    stream = positions_from(
+        samples_seen, n_samples=len(morphs), batch_size=plan.batch_size, seed=plan.seed
+    )
+    for number, positions in enumerate(stream):
+        yield morphs.batch(positions, samples_seen + number * plan.batch_size)
+
+
+def _validation_losses(
+    model: M, losses_of: Callable[[M, TextureBatch], dict[str, Tensor]], val: Morphs
+) -> dict[str, float]:
+    """Losses of the held-out faces as they are, without morphs."""
+    starts = range(0, len(val), VALIDATION_BATCH)
+    with torch.no_grad():
+        parts = [
+            losses_of(model, val.plain(range(start, min(start + VALIDATION_BATCH, len(val)))))
+            for start in starts
+        ]
+    return {name: sum(part[name].item() for part in parts) / len(parts) for name in parts[0]}
 
 
 def _fit_voice(
@@ -302,12 +420,6 @@ def _fit_photo(train: Measurements, morphs: Morphs, config: EmbeddedConfig) -> P
     )
     slopes, constant = solution[:-1].T.float(), solution[-1].float()  # [D, 128], [D]
     return PhotoMap(slopes, constant - slopes @ photo_mean)
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    from speech2face.training.config import to_json
-
-    return to_json(config)
 
 
 def _as_checkpoint(embedded: Embedded, config: EmbeddedConfig) -> Checkpoint:

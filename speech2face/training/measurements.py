@@ -2,12 +2,11 @@
 
 For every clip: the speaker embedding of its voice, the photo's recogniser feature, and of each
 render (the canonical true face, the teachers' faces) its pixels, landmarks and feature. One
-safetensors file a group of clips, renamed into place when it is whole, so
-a killed run continues.
+safetensors file a group of clips, renamed into place when it is whole, so a killed run continues.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +24,9 @@ from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.warp import WarpConfig, warp_image
 
 CANONICAL = "canonical"
+IMAGE_SIZE = 224  # pixels, both ways, of every render
 GROUP = 32  # clips a file
+OF_A_RENDER = ("landmarks", "feature", "picture")  # names in a file, before the render's
 WARP = WarpConfig(flow_stride=2)  # as exact as the landmarks, at a quarter of the work
 
 
@@ -67,14 +68,20 @@ def measure(
 
     Args:
         renders: `canonical` and names of `Sample.teachers`; clips that lack one are refused.
-        folder: of the cache; one folder a corpus and split.
-        progress: told how many clips were done.
+        folder: of the cache; one folder a corpus and split. A group of clips is known again by
+            its ids, not by the content of their files.
+        progress: told after every group how many clips are done.
+
+    Raises:
+        Speech2FaceError: a clip without a voice, a photo or a render that can be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    groups = [
-        _measured_group(samples[start : start + GROUP], renders, instruments, folder, start)
-        for start in _starts(len(samples), progress)
-    ]
+    groups = []
+    for start in range(0, len(samples), GROUP):
+        group = samples[start : start + GROUP]
+        file = folder / f"clips-{start:06d}.safetensors"
+        groups.append(_measured_group(group, renders, instruments, file))
+        progress(start + len(group))
     joined = {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
     return Measurements(
         samples=tuple(samples),
@@ -87,48 +94,61 @@ def measure(
 
 
 def to_frame(pictures: Tensor, landmarks: Tensor, frame: Tensor) -> Tensor:
-    """Pictures uint8 `[M, 3, H, W]` warped so that their landmarks lie at `frame [68, 2]`."""
+    """Pictures warped into one frame.
+
+    Args:
+        pictures: uint8 `[M, 3, H, W]`.
+        landmarks: theirs, pixels, `[M, 68, 2]`.
+        frame: where the landmarks lie afterwards, pixels, `[68, 2]`.
+
+    Returns:
+        uint8 `[M, 3, H, W]`.
+    """
     textures = torch.empty_like(pictures)
     with torch.no_grad():
         for start in range(0, len(pictures), 16):
             part = slice(start, start + 16)
             source = landmarks[part]  # [B, 68, 2]
-            warped = warp_image(
-                pictures[part].float(), source, frame.expand_as(source), config=WARP
-            )
+            destination = frame.expand_as(source)
+            warped = warp_image(pictures[part].float(), source, destination, config=WARP)
             textures[part] = warped.clamp(0, 255).round().to(torch.uint8)
     return textures
 
 
-def _starts(n_samples: int, progress: Callable[[int], object]) -> Iterator[int]:
-    """First position of every group; `progress` hears of each when the next is asked for."""
-    for start in range(0, n_samples, GROUP):
-        yield start
-        progress(min(GROUP, n_samples - start))
+def render_path(sample: Sample, render: str) -> Path | None:
+    """File of a render of one clip: `canonical`, or the name of a teacher."""
+    return sample.canonical if render == CANONICAL else sample.teachers.get(render)
 
 
 def _measured_group(
-    samples: Sequence[Sample],
-    renders: Sequence[str],
-    instruments: Instruments,
-    folder: Path,
-    start: int,
+    samples: Sequence[Sample], renders: Sequence[str], instruments: Instruments, file: Path
 ) -> dict[str, Tensor]:
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
+    """Measurements of one group by name, each `[clips, ...]`: read from `file`, or made anew."""
+    from safetensors.torch import save_file
 
-    file = folder / f"clips-{start:06d}.safetensors"
     ids = " ".join(sample.id for sample in samples)
-    if file.exists():
-        with safe_open(file, framework="pt") as stored:
-            if stored.metadata().get("ids") == ids:
-                return load_file(file)
+    if (kept := _kept_group(file, ids, renders)) is not None:
+        return kept
     measured = [_measure_clip(sample, renders, instruments) for sample in samples]
     group = {name: torch.stack([clip[name] for clip in measured]) for name in measured[0]}
     partial = file.with_suffix(".partial")
     save_file(group, partial, metadata={"ids": ids})
     os.replace(partial, file)
     return group
+
+
+def _kept_group(file: Path, ids: str, renders: Sequence[str]) -> dict[str, Tensor] | None:
+    """What an earlier call has measured, if it was of these clips and renders."""
+    from safetensors import safe_open
+
+    if not file.exists():
+        return None
+    with safe_open(file, framework="pt") as stored:
+        names = set(stored.keys())
+        wanted = {f"{kind}.{render}" for render in renders for kind in OF_A_RENDER}
+        if stored.metadata().get("ids") != ids or not wanted <= names:
+            return None
+        return {name: stored.get_tensor(name) for name in names}
 
 
 def _measure_clip(
@@ -139,7 +159,7 @@ def _measure_clip(
         embedding = instruments.trunk.speaker_embedding(waveform)[0]  # [256]
     clip = {"embedding": embedding, "photo": _locate(_photo(sample), instruments)[1]}
     for render in renders:
-        picture = open_image(_render_path(sample, render))
+        picture = _render(sample, render)
         landmarks, feature = _locate(picture, instruments)
         clip |= {
             f"landmarks.{render}": landmarks,
@@ -162,9 +182,13 @@ def _photo(sample: Sample) -> RGBImage:
     return open_image(sample.face)
 
 
-def _render_path(sample: Sample, render: str) -> Path:
-    path = sample.canonical if render == CANONICAL else sample.teachers.get(render)
+def _render(sample: Sample, render: str) -> RGBImage:
+    path = render_path(sample, render)
     if path is None:
         problem = f"the clip has no render {render!r}"
         raise Speech2FaceError(problem, "give a corpus with canonical faces", sample.id)
-    return path
+    picture = open_image(path)
+    if picture.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
+        problem = f"a render of {picture.shape[1]}x{picture.shape[0]} pixels"
+        raise Speech2FaceError(problem, f"make it {IMAGE_SIZE}x{IMAGE_SIZE}", str(path))
+    return picture

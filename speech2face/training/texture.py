@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speech2face.errors import Speech2FaceError
 from speech2face.losses import edge_loss, landmark_loss, texture_loss, weighted_sum
 from speech2face.models.face_decoder import FaceDecoder, TransposedTexture
 from speech2face.training.canonical_space import CanonicalSpace
@@ -21,6 +22,8 @@ from speech2face.training.config import AdamConfig, Plan
 from speech2face.training.state import TrainState
 
 AUTOENCODER_CHANNELS = (16, 24, 48)  # of the first half, before the decoder's first map
+HALVINGS = len(AUTOENCODER_CHANNELS) + 1  # 224 pixels to the 14 of that map
+CHUNK = 32  # faces at a time, where no gradient is wanted
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class TextureLambdas:
 
 @dataclass(frozen=True)
 class TextureTraining:
-    """One of the two trainings."""
+    """Settings of one of the two trainings; the defaults are those of drawing."""
 
     adam: AdamConfig = field(
         default_factory=lambda: AdamConfig(
@@ -63,6 +66,12 @@ class Morphs:
 
     Cole et al. enlarge their training set by morphs too, between near neighbours; here between any
     two, since a face heard in a voice lies between those of many people.
+
+    Args:
+        codes: `[M, D]`.
+        landmarks: pixels, `[M, 68, 2]`.
+        textures: uint8, `[M, 3, 224, 224]`.
+        seed: of what is drawn.
     """
 
     def __init__(self, codes: Tensor, landmarks: Tensor, textures: Tensor, *, seed: int) -> None:
@@ -73,7 +82,11 @@ class Morphs:
         return len(self.codes)
 
     def batch(self, positions: Sequence[int], samples_seen: int) -> TextureBatch:
-        """Faces at `positions`; half of them on their way to another, drawn by the clock."""
+        """Faces at `positions`; half of them on their way to another one.
+
+        Which other and how far is a function of the seed and of `samples_seen`, so that a resumed
+        training sees what an unbroken one would have seen.
+        """
         draw = np.random.default_rng([self.seed, samples_seen])
         others = draw.integers(0, len(self), len(positions))
         share = np.where(draw.random(len(positions)) < 0.5, 0.0, draw.random(len(positions)))
@@ -132,6 +145,13 @@ def start_drawing(branch: TransposedTexture) -> None:
     nn.init.zeros_(branch.colour.bias)  # type: ignore[arg-type]
 
 
+def transposed_branch(decoder: FaceDecoder) -> TransposedTexture:
+    """The texture branch of `decoder`, which must be one of transposed convolutions."""
+    if not isinstance(decoder.texture, TransposedTexture):
+        raise Speech2FaceError("a linear texture branch", 'choose texture_branch = "transposed"')
+    return decoder.texture
+
+
 @torch.no_grad()
 def start_decoder(
     decoder: FaceDecoder,
@@ -145,30 +165,48 @@ def start_decoder(
 
     Its first layer has a ReLU: as (c, -c) it passes a code on undamaged, since
     relu(c) - relu(-c) = c.
+
+    Args:
+        decoder: twice as many hidden units as code coordinates, no further landmark layers.
+        space: whose codes it will decode.
+        autoencoder: trained; its texture branch is the decoder's.
+        morphs: the faces on which codes are regressed onto inner maps.
+        ridge: of that regression, in variances of the code.
     """
     size = decoder.config.feature_size
     identity = torch.eye(size)
     decoder.first.weight.copy_(torch.cat([identity, -identity]))
     decoder.first.bias.zero_()
-    landmark_map = space.landmark_map(decoder.config.n_landmarks)  # [D, 136]
+    landmark_map = space.landmark_map(decoder.config.n_landmarks)  # [D, N * 2]
     displacement = decoder.landmarks.displacement
     displacement.weight.copy_(torch.cat([landmark_map, -landmark_map]).T)
     displacement.bias.zero_()
-    maps = torch.cat(
-        [
-            autoencoder.first_map(morphs.plain(range(start, min(start + 32, len(morphs)))).texture)
-            for start in range(0, len(morphs), 32)
-        ]
-    ).flatten(1)  # [M, C * 14 * 14]
-    mean_map = maps.mean(dim=0)
-    gram = morphs.codes.T @ morphs.codes + ridge * len(morphs) * identity * morphs.codes.var()
-    slopes = torch.linalg.solve(gram, morphs.codes.T @ (maps - mean_map))  # [D, C * 14 * 14]
-    branch = decoder.texture
-    assert isinstance(branch, TransposedTexture)
-    branch.project.weight.copy_(torch.cat([slopes, -slopes]).T)
-    branch.project.bias.copy_(mean_map)
+    slopes, mean_map = _inner_map_regression(autoencoder, morphs, ridge)
+    project = transposed_branch(decoder).project
+    project.weight.copy_(torch.cat([slopes, -slopes]).T)
+    project.bias.copy_(mean_map)
     assert decoder.texture_bias is not None
     decoder.texture_bias.copy_(autoencoder.mean_texture)
+
+
+def _inner_map_regression(
+    autoencoder: TextureAutoencoder, morphs: Morphs, ridge: float
+) -> tuple[Tensor, Tensor]:
+    """Ridge regression of inner maps on codes: slopes `[D, C * h * w]` and mean `[C * h * w]`."""
+    starts = range(0, len(morphs), CHUNK)
+    maps = torch.cat(
+        [
+            autoencoder.first_map(
+                morphs.plain(range(start, min(start + CHUNK, len(morphs)))).texture
+            )
+            for start in starts
+        ]
+    ).flatten(1)  # [M, C * h * w]
+    mean_map = maps.mean(dim=0)
+    codes = morphs.codes  # [M, D]; their mean is 0
+    identity = torch.eye(codes.shape[1])
+    gram = codes.T @ codes + ridge * len(morphs) * identity * codes.var()
+    return torch.linalg.solve(gram, codes.T @ (maps - mean_map)), mean_map
 
 
 def texture_losses(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -50,7 +50,12 @@ def fit_voice_head(
         features: of the training voices, `[M_voices, M]`.
         teacher: codes of what the teacher made of them, `[M_voices, D]`.
         true: codes of the canonical true faces, `[M_voices, D]`.
-        persons: who speaks; a person is never in two folds.
+        persons: who speaks, M_voices names; a person is never in two folds.
+        config: ridges, gain and folds.
+
+    Returns:
+        The map, which sends the mean of `features` to the mean of `true`, and the spread of true
+        faces around what folds without their person predict.
     """
     features, teacher, true = features.double(), teacher.double(), true.double()
     unseen_teacher = _predict_unseen(features, teacher, persons, config.teacher_ridge, config)
@@ -74,7 +79,10 @@ def _ridge(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
     centred = features - features.mean(dim=0)
     kernel = centred @ centred.T  # [M_voices, M_voices]
     identity = torch.eye(len(kernel), dtype=kernel.dtype)
-    return centred.T @ torch.linalg.solve(kernel + ridge * identity, codes - codes.mean(dim=0))
+    weight: Tensor = centred.T @ torch.linalg.solve(
+        kernel + ridge * identity, codes - codes.mean(dim=0)
+    )
+    return weight
 
 
 def _predict_unseen(
@@ -109,4 +117,5 @@ def _factor(residual: Tensor, shrinkage: float = 0.05) -> Tensor:
     """S `[D, D]` with S^T S the covariance of residuals `[M_voices, D]`, shrunk to be definite."""
     covariance = torch.cov(residual.T)  # [D, D]
     diagonal = torch.diag(torch.diagonal(covariance))
-    return torch.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * diagonal).T
+    lower: Tensor = torch.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * diagonal)
+    return lower.T
