@@ -27,7 +27,13 @@ from speech2face.data.sample import Sample, Split
 from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import DlibDetector
 from speech2face.face.encoder import DlibFaceEncoder
-from speech2face.models.checkpoint import Checkpoint, save_checkpoint
+from speech2face.models.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    restore_config,
+    restore_weights,
+    save_checkpoint,
+)
 from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoder,
     CompactVoiceEncoderConfig,
@@ -66,6 +72,7 @@ from speech2face.training.tracking import Progress, Run
 from speech2face.training.voice_head import VoiceHeadConfig, fit_voice_head
 
 LOG = logging.getLogger(__name__)
+MODEL = "model"  # folder of the finished model in a run directory
 M = TypeVar("M", bound=nn.Module)
 SPLITS: tuple[Split, ...] = ("train", "val")  # that are opened
 VALIDATION_BATCH = 32  # faces at a time; the validation losses are means over such batches
@@ -95,10 +102,10 @@ class EmbeddedConfig:
     decoding: TextureTraining = field(
         default_factory=lambda: TextureTraining(
             adam=AdamConfig(
-                learning_rate=1e-3, decay=0.8, decay_iterations=300, beta1=0.9, epsilon=1e-8
+                learning_rate=1e-3, decay=0.8, decay_iterations=200, beta1=0.9, epsilon=1e-8
             ),
             plan=Plan(
-                batch_size=8, total_samples=32_000, validate_every=4_000, checkpoint_every=2_000
+                batch_size=8, total_samples=20_000, validate_every=4_000, checkpoint_every=2_000
             ),
         )
     )
@@ -169,8 +176,33 @@ def train_embedded(
     mean_code = _of_render(morphs.codes, CANONICAL, config).mean(dim=0)  # [D]
     model = Speech2Face(voice_encoder, decoder, mean_code, spread).eval()
     embedded = Embedded(model, _fit_photo(train, morphs, config))
-    save_checkpoint(_as_checkpoint(embedded, config), run_dir / "model")
+    save_checkpoint(_as_checkpoint(embedded, config), run_dir / MODEL)
     return embedded
+
+
+def load_embedded(run_dir: Path) -> tuple[Embedded, EmbeddedConfig]:
+    """What `train_embedded` left in `run_dir`, and the settings it was made with.
+
+    Raises:
+        Speech2FaceError: the recipe has not ended there, or the checkpoint is another's or damaged.
+    """
+    folder = run_dir / MODEL
+    checkpoint = load_checkpoint(folder)
+    config = restore_config(EmbeddedConfig, checkpoint.config, str(folder))
+    weights = dict(checkpoint.weights)
+    try:
+        photo = PhotoMap(weights.pop("photo.weight"), weights.pop("photo.bias"))
+        mean_code, spread = weights["mean_feature"], weights["spread"]
+    except KeyError as missing:
+        problem = f"the checkpoint has no {missing}"
+        raise Speech2FaceError(
+            problem, "give a run of the embedded model", str(folder)
+        ) from missing
+    model = Speech2Face(
+        CompactVoiceEncoder(_sizes(config)), FaceDecoder(config.decoder), mean_code, spread
+    )
+    restore_weights(model, weights, str(folder))
+    return Embedded(model.eval(), photo), config
 
 
 def usable(samples: Sequence[Sample], split: Split, config: EmbeddedConfig) -> list[Sample]:
@@ -244,12 +276,15 @@ def _kept_settings(
 
 def _trunk(config: EmbeddedConfig, speaker_encoder: dict[str, Tensor]) -> CompactVoiceEncoder:
     """The voice encoder with its pretrained trunk; its head is still to be fitted."""
-    sizes = CompactVoiceEncoderConfig(
-        feature_size=config.decoder.feature_size, n_fourier=config.voice.n_fourier
-    )
-    trunk = CompactVoiceEncoder(sizes).eval()
+    trunk = CompactVoiceEncoder(_sizes(config)).eval()
     load_speaker_encoder(speaker_encoder, trunk)
     return trunk
+
+
+def _sizes(config: EmbeddedConfig) -> CompactVoiceEncoderConfig:
+    return CompactVoiceEncoderConfig(
+        feature_size=config.decoder.feature_size, n_fourier=config.voice.n_fourier
+    )
 
 
 def _instruments(trunk: CompactVoiceEncoder) -> Instruments:

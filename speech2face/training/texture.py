@@ -42,7 +42,7 @@ class TextureTraining:
 
     adam: AdamConfig = field(
         default_factory=lambda: AdamConfig(
-            learning_rate=2e-3, decay=0.8, decay_iterations=150, beta1=0.9, epsilon=1e-8
+            learning_rate=1e-3, decay=0.8, decay_iterations=250, beta1=0.9, epsilon=1e-8
         )
     )
     plan: Plan = field(
@@ -137,11 +137,17 @@ class TextureAutoencoder(nn.Module):
 
 
 def start_drawing(branch: TransposedTexture) -> None:
-    """First weights that keep the scale of activations through ReLUs and strided kernels."""
+    """First weights that keep the scale of activations, and a small first picture.
+
+    A picture that starts far off sends the first, largest steps through layers that have learned
+    nothing yet; enough ReLUs then die for the mean texture to be all that is ever drawn.
+    """
     for doubling in branch.doublings:
         assert isinstance(doubling, nn.ConvTranspose2d)
         nn.init.kaiming_normal_(doubling.weight)
         nn.init.zeros_(doubling.bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        branch.colour.weight.mul_(0.3)
     nn.init.zeros_(branch.colour.bias)  # type: ignore[arg-type]
 
 
