@@ -2,18 +2,20 @@
 
 import argparse
 import json
-import os
-import shutil
-import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from speech2face import Face, Pipeline, Speech2FaceError, __version__, load_model
 from speech2face.audio.io import MAX_SECONDS
-from speech2face.inference.pipeline import EXAGGERATIONS
-from speech2face.models.hub import sha256_of
+from speech2face.cli.images import (
+    exaggeration,
+    image_names,
+    show_progress,
+    tell,
+    writable_folder,
+    write_png,
+)
 
 NOTICE = "a face consistent with the voice, not the speaker's face"
 
@@ -56,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--model", metavar="M", help="exported model file (the embedded one)")
     parser.add_argument(
         "--exaggeration",
-        type=_exaggeration,
+        type=exaggeration,
         metavar="A",
         help="push away from the mean face: 0 none, 1.4 strong, -1 the mean face (the model's own)",
     )
@@ -76,19 +78,19 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct every voice; 1 when any could not be done."""
     names = image_names(arguments.voices)
-    out = _writable_folder(arguments.out)
+    out = writable_folder(arguments.out)
     pipeline = load_model(arguments.model)
     n_failed = 0
     for index, (voice, name) in enumerate(names.items()):
         if len(names) > 1:
-            _progress(f"[{index + 1}/{len(names)}] {voice}")
+            show_progress(f"[{index + 1}/{len(names)}] {voice}")
         try:
             report = _reconstruct_one(pipeline, voice, out / f"{name}.png", arguments)
         except Speech2FaceError as error:
             n_failed += 1
             report = {"voice": voice, "error": f"{error.problem}; {error.remedy}"}
-            _tell(str(error) if error.path else f"{voice}: {error}")
-        _progress("")
+            tell(str(error) if error.path else f"{voice}: {error}")
+        show_progress("")
         _print_report(report, as_json=arguments.json)
     return 1 if n_failed else 0
 
@@ -111,9 +113,9 @@ def _reconstruct_one(
     )
     text = _png_text(face, pipeline)
     for path, image in zip((destination, *likely), (face.image, *face.likely), strict=True):
-        _write_png(path, image, text)
+        write_png(path, image, text)
     for note in _notes(face):
-        _tell(f"{voice}: {note}")
+        tell(f"{voice}: {note}")
     return {
         "voice": voice,
         "image": str(destination),
@@ -146,66 +148,6 @@ def _notes(face: Face) -> Iterable[str]:
         yield f"{problem}; copy or record it again if that is too little"
 
 
-def image_names(voices: Sequence[str]) -> dict[str, str]:
-    """Name of each voice's image without `.png`, by voice; no two alike, whatever the order.
-
-    It is the shortest of these that no other voice has: the stem; the file name; the file name
-    after its folder's name, after two folders' names ... Capitals do not tell names apart, as
-    they do not in some file systems. A file named twice is kept once.
-    """
-    voice_of: dict[str, str] = {}
-    for voice in voices:
-        voice_of.setdefault(os.path.abspath(voice), voice)
-    names: dict[str, str] = {}
-    for depth in range(max(len(Path(path).parts) for path in voice_of) + 1):
-        taken = Counter(_ending(path, depth).casefold() for path in voice_of)
-        for path in voice_of.keys() - names.keys():
-            if taken[_ending(path, depth).casefold()] == 1:
-                names[path] = _ending(path, depth)
-    taken = Counter(name.casefold() for name in names.values())
-    for path in voice_of:  # names of two depths may meet, where a file's own name has a hyphen
-        if path not in names or taken[names[path].casefold()] > 1:
-            names[path] = f"{Path(path).stem}-{sha256_of(os.fsencode(path))[:8]}"
-    return {voice: names[path] for path, voice in voice_of.items()}
-
-
-def _ending(path: str, depth: int) -> str:
-    """The stem at depth 0; from there on the file name after `depth - 1` names of folders."""
-    return "-".join(Path(path).parts[-depth:]) if depth else Path(path).stem
-
-
-def _writable_folder(name: str) -> Path:
-    folder = Path(name)
-    probe = folder / f".speech2face-{os.getpid()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except (OSError, ValueError) as error:
-        problem = f"no image can be written there ({_reason(error)})"
-        raise Speech2FaceError(problem, "choose another --out", name) from error
-    return folder
-
-
-def _write_png(destination: Path, image: Any, text: dict[str, str]) -> None:
-    """Write under a temporary name, then rename: an image is there whole or not at all."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    for key, value in text.items():
-        info.add_itxt(key, value)
-    temporary = destination.with_name(f".speech2face-{os.getpid()}.part")
-    try:
-        image.save(temporary, format="PNG", pnginfo=info)
-        temporary.replace(destination)
-    except OSError as error:
-        remedy = "make room, or choose another --out"
-        problem = f"cannot be written ({_reason(error)})"
-        raise Speech2FaceError(problem, remedy, str(destination)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _png_text(face: Face, pipeline: Pipeline) -> dict[str, str]:
     return {
         "Description": NOTICE,
@@ -214,31 +156,6 @@ def _png_text(face: Face, pipeline: Pipeline) -> dict[str, str]:
         "Model SHA-256": pipeline.card.sha256,
         "Exaggeration": f"{face.exaggeration:g}",
     }
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()
-
-
-def _progress(line: str) -> None:
-    """Replace the progress line, which only a person before a terminal sees."""
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
-
-
-def _tell(line: str) -> None:
-    """One line on standard error, in the place of the progress line."""
-    _progress("")
-    print(line, file=sys.stderr)
-
-
-def _exaggeration(text: str) -> float:
-    low, high = EXAGGERATIONS
-    value = float(text)
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
-    return value
 
 
 def _count(text: str) -> int:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
 from speech2face.errors import Speech2FaceError
 
 EPILOG = """\
@@ -48,34 +49,18 @@ def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentPar
     parser: argparse.ArgumentParser = networks.add_parser(name, help=purpose, description=purpose)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of prepared features")
     parser.add_argument("--run-dir", type=Path, metavar="R", help="new, or one to be continued")
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="C.toml",
-        action="append",
-        default=[],
-        help="differences from the paper's settings; may be given several times",
-    )
-    parser.add_argument(
-        "--set",
-        metavar="K=V",
-        action="append",
-        default=[],
-        dest="settings",
-        help="one difference, as in adam.learning_rate=1e-4; wins over --config",
-    )
+    add_settings(parser, defaults="the paper's settings", example="adam.learning_rate=1e-4")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, or cuda")
-    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
     return parser
 
 
 def _train_voice_encoder(arguments: argparse.Namespace) -> int:
-    _require_extra()
+    require_extra()
     from speech2face.training.config import VoiceEncoderTraining
 
-    config = _resolved(VoiceEncoderTraining(), arguments)
+    config = resolved(VoiceEncoderTraining(), arguments)
     if arguments.dry_run:
-        return _print_settings(config)
+        return print_settings(config)
     if arguments.balance_at is not None:
         return _balance(config, arguments)
     from speech2face.training.experiments import train_voice_encoder
@@ -87,28 +72,18 @@ def _train_voice_encoder(arguments: argparse.Namespace) -> int:
 
 
 def _train_face_decoder(arguments: argparse.Namespace) -> int:
-    _require_extra()
+    require_extra()
     from speech2face.training.config import FaceDecoderTraining
 
-    config = _resolved(FaceDecoderTraining(), arguments)
+    config = resolved(FaceDecoderTraining(), arguments)
     if arguments.dry_run:
-        return _print_settings(config)
+        return print_settings(config)
     from speech2face.training.experiments import train_face_decoder
 
     data, folder, device = _places(arguments)
     state = train_face_decoder(config, data, folder, device=device)
     print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
     return 0
-
-
-def _require_extra() -> None:
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-        import tqdm  # noqa: F401
-    except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[train]"'
-        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
 
 
 def _balance(config: Any, arguments: argparse.Namespace) -> int:
@@ -123,22 +98,6 @@ def _balance(config: Any, arguments: argparse.Namespace) -> int:
     for name, magnitude in magnitudes.items():
         print(f"{name}: gradient {magnitude:.4g}, weight {getattr(lambdas, name):.4g}")
     print(f"written to {folder / LAMBDAS}; train with --config {folder / LAMBDAS}")
-    return 0
-
-
-def _resolved(config: Any, arguments: argparse.Namespace) -> Any:
-    from speech2face.training.config import read_differences, with_differences
-
-    source = ", ".join([*map(str, arguments.config), *(["--set"] if arguments.settings else [])])
-    return with_differences(
-        config, read_differences(arguments.config, arguments.settings), source or None
-    )
-
-
-def _print_settings(config: Any) -> int:
-    from speech2face.training.config import to_toml
-
-    print(to_toml(config))
     return 0
 
 

@@ -1,0 +1,59 @@
+"""Settings of a training on the command line: files of differences, single ones, a dry run."""
+
+import argparse
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speech2face.errors import Speech2FaceError
+
+C = TypeVar("C")
+
+
+def add_settings(parser: argparse.ArgumentParser, *, defaults: str, example: str) -> None:
+    """Add --config, --set and --dry-run."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="C.toml",
+        action="append",
+        default=[],
+        help=f"differences from {defaults}; may be given several times",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="K=V",
+        action="append",
+        default=[],
+        dest="settings",
+        help=f"one difference, as in {example}; wins over --config",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
+
+
+def require_extra() -> None:
+    """Raise unless what every training needs is installed."""
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+        import tqdm  # noqa: F401
+    except ModuleNotFoundError as missing:
+        remedy = 'run pip install "speech2face[train]"'
+        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
+
+
+def resolved(config: C, arguments: argparse.Namespace) -> C:
+    """`config` with the differences of the command line."""
+    from speech2face.training.config import read_differences, with_differences
+
+    source = ", ".join([*map(str, arguments.config), *(["--set"] if arguments.settings else [])])
+    return with_differences(
+        config, read_differences(arguments.config, arguments.settings), source or None
+    )
+
+
+def print_settings(config: Any) -> int:
+    """Print all settings as TOML; the exit status."""
+    from speech2face.training.config import to_toml
+
+    print(to_toml(config))
+    return 0
