@@ -95,7 +95,12 @@ def add_parser(subparsers: Any) -> None:
         "--faces", action="append", default=[], metavar="NAME=DIR",
         help="a further contestant: ID.png or ID.jpg of every clip; may be repeated",
     )  # fmt: skip
-    whole.add_argument("--f2f", metavar="DIR", help="our decoder's faces of the photos", **path)
+    whole.add_argument(
+        "--f2f",
+        metavar="DIR",
+        help="our decoder's faces of the photos (made by the model, if it can)",
+        **path,
+    )
     whole.add_argument(
         "--same-speaker", metavar="DIR", help="LibriSpeech, for stability over utterances", **path
     )
@@ -151,9 +156,19 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
             pipeline,
             arguments.out,
             settings,
+            photos=_photos(arguments, pipeline),
             further=_curves(arguments),
             report=progress.step,
         )
+
+
+def _photos(arguments: argparse.Namespace, pipeline: Any) -> Any:
+    """The model for photos, if it came with a photo map and no folder of F2F is given."""
+    from speech2face.inference.photo import draw_map_path, photo_pipeline_of
+
+    if arguments.f2f is not None or not draw_map_path(arguments.model).is_file():
+        return None
+    return photo_pipeline_of(pipeline, arguments.model)
 
 
 def _clips(arguments: argparse.Namespace) -> Any:

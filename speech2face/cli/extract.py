@@ -11,14 +11,18 @@ DESCRIPTION = """\
 Run a model over the clips of a manifest and keep what evaluation reads:
 OUT/features.safetensors, OUT/faces/ID.png and OUT/extract.json.
 
-MODEL is an exported model (a file, or `default`), which hears the voices; or a recogniser, `dlib`
-or `sface`, which looks at the pictures: --pictures face (the true photo), canonical (F2F), the name
-of another system's renders in the manifest, or a folder of ID.png or ID.jpg.
+MODEL is an exported model (a file, or `default`), which hears the voices; with --pictures its
+decoder looks at pictures instead (F2F). Or it is a recogniser, `dlib` or `sface`, which looks at
+pictures only. They are face (the true photo), canonical (the authors' F2F), the name of another
+system's renders in the manifest, or a folder of ID.png or ID.jpg.
+
+MANIFEST is a JSONL file, or a folder with the clips of the authors' page.
 """
 EPILOG = """\
 examples:
   speech2face extract default manifest.jsonl voices
   speech2face extract default manifest.jsonl three --seconds 3 --exaggeration 0
+  speech2face extract default data/authors_page f2f --split val --pictures face
   speech2face extract dlib manifest.jsonl photos
   speech2face extract dlib manifest.jsonl theirs --pictures renders/
 
@@ -38,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="exported model, `default`, dlib or sface")
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSONL, one clip a line")
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSONL, or a folder")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the extraction")
     parser.add_argument("--split", choices=("train", "val", "test"), help="only these clips")
     parser.add_argument(
@@ -53,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
         help="each half of an utterance by itself: ID_half1, _half2",
     )
     parser.add_argument(
-        "--pictures", metavar="WHICH", help="what a recogniser looks at (face), or a folder"
+        "--pictures", metavar="WHICH", help="what is looked at (a recogniser: face), or a folder"
     )
     parser.set_defaults(run=run)
 
@@ -61,13 +65,10 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Extract every clip; 1 when any could not be used."""
     from speech2face.cli.progress import Progress
-    from speech2face.data.manifest import read_manifest
     from speech2face.inference.extract import extract, items_of
 
     samples = [
-        sample
-        for sample in read_manifest(arguments.manifest)
-        if arguments.split in (None, sample.split)
+        sample for sample in _read(arguments.manifest) if arguments.split in (None, sample.split)
     ]
     if not samples:
         raise Speech2FaceError(
@@ -86,14 +87,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if n_rejected else 0
 
 
-def _extractor(arguments: argparse.Namespace) -> Any:
-    from speech2face.inference.extract import PictureExtractor, VoiceExtractor
+def _read(manifest: Path) -> Any:
+    """Samples of a manifest, or of a folder of the authors' page."""
+    from speech2face.data import authors_page
+    from speech2face.data.manifest import read_manifest
 
-    if arguments.model not in RECOGNISERS:
-        if arguments.pictures is not None:
-            raise Speech2FaceError(
-                "a voice model does not look at pictures", "leave --pictures out, or name dlib"
-            )
+    return authors_page.read(manifest) if manifest.is_dir() else read_manifest(manifest)
+
+
+def _extractor(arguments: argparse.Namespace) -> Any:
+    from speech2face.inference.extract import PhotoExtractor, PictureExtractor, VoiceExtractor
+
+    is_recogniser = arguments.model in RECOGNISERS
+    if not is_recogniser and arguments.pictures is None:
         from speech2face.inference.pipeline import load_model
 
         return VoiceExtractor(
@@ -102,13 +108,18 @@ def _extractor(arguments: argparse.Namespace) -> Any:
             clip_seconds=arguments.seconds,
         )
     if arguments.exaggeration is not None or arguments.seconds is not None or arguments.halves:
+        looks = arguments.model if is_recogniser else "--pictures"
         raise Speech2FaceError(
-            f"{arguments.model} looks at pictures and hears nothing",
-            "leave --exaggeration, --seconds and --halves out, or name an exported model",
+            f"{looks} looks at pictures and hears nothing",
+            "leave --exaggeration, --seconds and --halves out, or let a model hear the voices",
         )
     which = arguments.pictures or "face"
     folder = Path(which) if Path(which).is_dir() else None
-    return PictureExtractor(_recogniser(arguments.model), which, folder)
+    if is_recogniser:
+        return PictureExtractor(_recogniser(arguments.model), which, folder)
+    from speech2face.inference.photo import load_photo_pipeline
+
+    return PhotoExtractor(load_photo_pipeline(arguments.model), which, folder)
 
 
 def _recogniser(name: str) -> Any:

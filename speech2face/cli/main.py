@@ -7,11 +7,33 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from speech2face import Speech2FaceError, __version__
-from speech2face.cli import convert_vgg_face, evaluate, extract, models, prepare, reconstruct, train
+from speech2face.cli import (
+    convert_vgg_face,
+    default_model,
+    evaluate,
+    export,
+    extract,
+    models,
+    prepare,
+    reconstruct,
+    reconstruct_photo,
+    train,
+)
 
 # A sub-command is a file with `add_parser(subparsers)`, which sets `run=`: arguments to exit
 # status. What is heavy it imports inside `run`, so that the others start without.
-COMMANDS = (reconstruct, extract, evaluate, models, convert_vgg_face, prepare, train)
+COMMANDS = (
+    reconstruct,
+    reconstruct_photo,
+    extract,
+    evaluate,
+    models,
+    convert_vgg_face,
+    prepare,
+    train,
+    default_model,
+    export,
+)
 
 DESCRIPTION = "A face consistent with a voice: an average-looking face, never the speaker's own."
 EPILOG = """\

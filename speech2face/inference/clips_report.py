@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +34,17 @@ from speech2face.inference.extract import (
     Extractor,
     Item,
     Outcome,
+    PhotoExtractor,
     VoiceExtractor,
     extract,
     items_of,
 )
+from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pipeline import METADATA_KEY, Pipeline
 
 SECONDS = (1, 2, 3, 6)  # how long the model listens, for the effect of duration
 TRUE, DISTRACTORS, F2F = "true face", "distractors", "F2F (canonical)"
+OUR_F2F = "F2F (ours)"
 OWN_HALVES, OTHER_HALVES = "halves of the clips", "halves of further voices"
 EXTRACTED, READINGS = "extracted", "readings"
 MIN_CLIPS = 3
@@ -98,6 +101,7 @@ def report_on_clips(
     out: Path,
     settings: Settings | None = None,
     *,
+    photos: PhotoPipeline | None = None,
     instruments: Instruments | None = None,
     further: Sequence[Section] = (),
     report: Callable[[str, Outcome], None] = lambda stage, outcome: None,
@@ -109,6 +113,7 @@ def report_on_clips(
         pipeline: the exported model.
         out: folder of the report.
         settings: how.
+        photos: the same model for photos, for a ceiling of our own; `settings.f2f` goes first.
         instruments: what reads pictures; dlib, SFace and the packaged classifier unless given.
         further: sections to add at the end, such as training curves.
         report: called for every clip extracted, with the stage's name, for a progress bar.
@@ -127,6 +132,8 @@ def report_on_clips(
             f"{len(samples)} usable clips of {len({s.person for s in samples})} persons",
             f"give at least {MIN_CLIPS} clips of two persons with a voice and a photo",
         )
+    if photos is not None and settings.f2f is None:
+        settings = replace(settings, f2f=_decoded_photos(photos, samples, out, report))
     files = _files(samples, clips, runs, settings)
     halved = {
         OWN_HALVES: _halves(runs.own_halves, samples, report),
@@ -226,6 +233,18 @@ def _extract(
     return rejected
 
 
+def _decoded_photos(
+    photos: PhotoPipeline,
+    samples: Sequence[Sample],
+    out: Path,
+    report: Callable[[str, Outcome], None],
+) -> Path:
+    """Folder of what our own decoder makes of the true photos."""
+    run = _Run(OUR_F2F, out / EXTRACTED / "f2f", PhotoExtractor(photos, "face"))
+    _extract(run, items_of(samples), report)
+    return run.folder / FACES
+
+
 def _halves(
     run: _Run, samples: Sequence[Sample], report: Callable[[str, Outcome], None]
 ) -> list[Sample]:
@@ -278,7 +297,7 @@ def _files(
     for name, folder in settings.other_faces.items():
         files[name] = pictures(folder, ids)
     if settings.f2f is not None:
-        files["F2F (ours)"] = pictures(settings.f2f, ids)
+        files[OUR_F2F] = pictures(settings.f2f, ids)
     if all(sample.canonical is not None for sample in samples):
         files[F2F] = _own(samples, [sample.canonical for sample in samples], "canonical")
     return files
@@ -309,18 +328,20 @@ def _contest(
     ids = np.array([sample.id for sample in samples])
     ours = [run.name for run in runs.contestants]
     durations = {run.name for run in runs.durations}
-    ceilings = [name for name in ("F2F (ours)", F2F) if name in files]
+    ceilings = [name for name in (OUR_F2F, F2F) if name in files]
     others = [
         name
         for name in files
         if name not in {TRUE, DISTRACTORS, *ours, *ceilings} and name not in durations
     ]
-    trained_with = recognisers_in_training(pipeline, tuple(readings[TRUE].features))
+    judges = tuple(readings[TRUE].features)
+    trained_with = dict.fromkeys(ours, recognisers_in_training(pipeline, judges))
+    trained_with[OUR_F2F] = frozenset(judges) & {pipeline.card.details.get("photo_recogniser")}
     contestants = tuple(
         Contestant(
             name,
             _named(readings[name], ids),
-            trained_with if name in ours else frozenset(),
+            trained_with.get(name, frozenset()),
             name in ceilings,
         )
         for name in (*ours, *others, *ceilings)

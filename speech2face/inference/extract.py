@@ -1,7 +1,7 @@
 """From a manifest to features and faces on disk: what evaluation reads.
 
-What is extracted from is a voice model (S2F), or a frozen recogniser on photographs or on any
-folder of renders, such as the authors' own. A run leaves
+What is extracted from is a voice model (S2F), its decoder on pictures (F2F), or a frozen recogniser
+on photographs or on any folder of renders, such as the authors' own. A run leaves
 
     OUT/features.safetensors   one row a clip, in the manifest's order (`evaluation.features`)
     OUT/faces/ID.png           the face made, or the picture read
@@ -33,6 +33,7 @@ from speech2face.evaluation.features import FeatureSet, Provenance
 from speech2face.evaluation.images import pictures
 from speech2face.face.encoder import FaceEncoder
 from speech2face.face.image import open_image
+from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pipeline import Pipeline
 
 FEATURES, FACES, CLIPS, RECORD = "features.safetensors", "faces", "clips", "extract.json"
@@ -140,33 +141,20 @@ class VoiceExtractor:
         return waveform
 
 
-class PictureExtractor:
-    """A frozen recogniser on one picture a clip: the photo, the F2F, or any folder's render."""
+@dataclass(frozen=True)
+class Pictures:
+    """One picture a clip.
 
-    def __init__(self, encoder: FaceEncoder, which: str, folder: Path | None = None) -> None:
-        """Extract with `encoder`.
+    Attributes:
+        which: "face", "canonical", or the name of a teacher in the manifest; with `folder` only
+            a name for the record.
+        folder: holds `ID.png` or `ID.jpg`, instead of the manifest's pictures.
+    """
 
-        Args:
-            encoder: the recogniser.
-            which: "face", "canonical", or the name of a teacher in the manifest; with `folder`
-                only a name for the record.
-            folder: holds `ID.png` or `ID.jpg`, instead of the manifest's pictures.
-        """
-        self.encoder, self.which, self.folder = encoder, which, folder
+    which: str = "face"
+    folder: Path | None = None
 
-    @property
-    def provenance(self) -> Provenance:
-        """Of the recogniser and of whose pictures these are."""
-        return Provenance(
-            model=self.encoder.name, recogniser=self.encoder.name, corpus=f"pictures: {self.which}"
-        )
-
-    def __call__(self, item: Item) -> Extracted:
-        """The item's picture and its feature."""
-        image = open_image(self.picture(item.sample))
-        return Extracted(image, self.encoder.encode([image])[0])
-
-    def picture(self, sample: Sample) -> Path:
+    def of(self, sample: Sample) -> Path:
         """The file to read for one clip."""
         if self.folder is not None:
             return pictures(self.folder, [sample.id])[0]
@@ -176,6 +164,58 @@ class PictureExtractor:
             known = sorted(name for name, file in own.items() if file is not None)
             raise Speech2FaceError(f"{sample.id} has no picture {self.which!r}", f"it has {known}")
         return path
+
+
+class PictureExtractor:
+    """A frozen recogniser on one picture a clip: the photo, the F2F, or any folder's render."""
+
+    def __init__(self, encoder: FaceEncoder, which: str, folder: Path | None = None) -> None:
+        """Extract with `encoder`; `which` and `folder` as in `Pictures`."""
+        self.encoder, self.pictures = encoder, Pictures(which, folder)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Of the recogniser and of whose pictures these are."""
+        return Provenance(
+            model=self.encoder.name,
+            recogniser=self.encoder.name,
+            corpus=f"pictures: {self.pictures.which}",
+        )
+
+    def __call__(self, item: Item) -> Extracted:
+        """The item's picture and its feature."""
+        image = open_image(self.pictures.of(item.sample))
+        return Extracted(image, self.encoder.encode([image])[0])
+
+
+class PhotoExtractor:
+    """An exported model's decoder on one picture a clip (F2F).
+
+    As the judges do, it goes on with a fixed box where no face is found: leaving such clips out
+    would leave the hard ones out.
+    """
+
+    def __init__(self, pipeline: PhotoPipeline, which: str, folder: Path | None = None) -> None:
+        """Extract with `pipeline`; `which` and `folder` as in `Pictures`."""
+        self.pipeline, self.pictures = pipeline, Pictures(which, folder)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Of the model and of whose pictures these are."""
+        card = self.pipeline.pipeline.card
+        return Provenance(
+            model=card.name,
+            model_sha256=card.sha256,
+            recogniser=f"face feature of {card.name}",
+            corpus=f"F2F of pictures: {self.pictures.which}",
+        )
+
+    def __call__(self, item: Item) -> Extracted:
+        """The face that the decoder makes of the item's picture, and its feature."""
+        image = open_image(self.pictures.of(item.sample))
+        located = self.pipeline.detector.locate(image)
+        face = self.pipeline.reconstruct_located(image, located)
+        return Extracted(np.asarray(face.image), face.feature)
 
 
 def items_of(samples: Iterable[Sample], *, in_halves: bool = False) -> list[Item]:

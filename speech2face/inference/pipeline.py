@@ -128,6 +128,22 @@ class Pipeline:
             damaged=recording.damaged,
         )
 
+    def face_at(self, draw: NDArray[Any]) -> Face:
+        """Make the face that lies `draw` away from the mean face; no voice is heard.
+
+        Args:
+            draw: coordinates of the model's spread, `[R]`; zeros are the mean face.
+
+        Raises:
+            Speech2FaceError: another number of coordinates, or one that is not finite.
+        """
+        if draw.shape != (self.card.draw_size,) or not np.isfinite(draw).all():
+            problem = f"coordinates of shape {draw.shape}, or not finite"
+            raise Speech2FaceError(problem, f"give {self.card.draw_size} finite numbers")
+        silence = np.zeros((1, N_SAMPLES), np.float32)  # at -1 the mean face, whatever is heard
+        image, feature, landmarks = self._run(silence, -1.0, draw)
+        return Face(image, feature, landmarks, seconds=0.0, exaggeration=-1.0)
+
     def _run(
         self, waveform: Floats, alpha: float, draw: NDArray[Any]
     ) -> tuple["Image", Floats, Floats]:

@@ -208,7 +208,8 @@ def test_extract_names_a_bad_clip_does_the_others_and_exits_1(
     ("options", "words"),
     [
         (["dlib", "--seconds", "3"], "hears nothing"),
-        (["model.onnx", "--pictures", "face"], "look at pictures"),
+        (["model.onnx", "--pictures", "face"], "without a photo map"),
+        (["model.onnx", "--pictures", "face", "--halves"], "hears nothing"),
         (["absent.onnx"], "absent.onnx"),
         (["model.onnx", "--split", "val"], "split val"),
         (["model.onnx", "--seconds", "0"], "half a second"),

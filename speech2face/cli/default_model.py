@@ -1,0 +1,202 @@
+"""`speech2face default-model`: from the clips of the authors' page to the embedded model."""
+
+import argparse
+import importlib.util
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
+from speech2face.errors import Speech2FaceError
+
+DESCRIPTION = """\
+Train the embedded model from the clips of the paper's project page, and write
+
+  OUT/default.onnx                 the model: waveform in, face out
+  OUT/default.json                 its card: digest, licence, provenance, recipe
+  OUT/default-photo.safetensors    what lets it make faces from photos as well (F2F)
+
+DIR is a checkout of the page's repository, or the prepared folder (with manifest.jsonl). Only its
+train clips are learned from, val is watched, test is never opened.
+"""
+EPILOG = """\
+examples:
+  speech2face default-model --data data/authors_page
+  speech2face default-model --data speech2face.github.io --out made --run-dir runs/again
+  speech2face default-model --config configs/embedded.toml --dry-run
+
+The same command goes on where it was stopped, and ends with the same weights. The clips carry no
+licence and show people who were not asked: the weights are for research, non-commercial use.
+"""
+PACKAGE = Path(__file__).resolve().parents[1]
+NAME, VERSION = "default", 1
+LICENCE = "research, non-commercial; see LICENSE-WEIGHTS"
+CORPUS = (
+    "AVSpeech clips on the project page of Speech2Face (Oh et al., CVPR 2019): voice, photo, and "
+    "the authors' renders of both"
+)
+FROZEN_NETWORKS = (
+    {
+        "name": "GE2E speaker encoder of Resemblyzer 0.1.4",
+        "role": "trunk of the voice encoder",
+        "trained_on": ["LibriSpeech", "VoxCeleb1", "VoxCeleb2"],
+        "licence": "Apache-2.0, Resemble AI",
+    },
+    {
+        "name": "dlib_resnet_v1",
+        "role": "reads photos for F2F; no part in the way from voice to face",
+        "trained_on": ["FaceScrub", "VGG-Face", "further pictures from the internet"],
+        "licence": "CC0",
+    },
+    {
+        "name": "dlib's 68-point shape predictor",
+        "role": "landmarks of the renders that the face decoder learned from",
+        "trained_on": ["iBUG 300-W"],
+        "licence": "package CC0, pictures non-commercial",
+    },
+)  # corpora as their authors state them
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `default-model`."""
+    parser = subparsers.add_parser(
+        "default-model",
+        help="train and export the embedded model",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="clips of the authors' page")
+    parser.add_argument(
+        "--run-dir",
+        type=Path,
+        default=Path("runs") / NAME,
+        metavar="R",
+        help="new, or one to be continued (runs/default)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="OUT", help="folder of the model (that of the package's own)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a model that exists")
+    add_settings(parser, defaults="the recipe", example="voice.gain=0.7")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, export, say where the model is."""
+    require_extra()
+    from speech2face.training.embedded import EmbeddedConfig
+
+    config = resolved(EmbeddedConfig(), arguments)
+    if arguments.dry_run:
+        return print_settings(config)
+    out = _free_folder(arguments)
+    _require_instruments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    print(_make(config, arguments.data, arguments.run_dir, out))
+    return 0
+
+
+def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
+    """Train and release; the file of the graph."""
+    import torch
+
+    from speech2face.audio.segment import N_SAMPLES, tile_to
+    from speech2face.data import authors_page
+    from speech2face.data.speech import speech_of
+    from speech2face.face.encoder import DlibFaceEncoder
+    from speech2face.inference.release import release
+    from speech2face.models.resemblyzer import read_speaker_encoder
+    from speech2face.training.config import to_json
+    from speech2face.training.embedded import train_embedded, usable
+
+    samples = authors_page.read(data)
+    embedded = train_embedded(
+        samples, run_dir, speaker_encoder=read_speaker_encoder(), config=config
+    )
+    speech = tile_to(speech_of(usable(samples, "val", config)[0]), N_SAMPLES)[None]  # [1, L]
+    said = {
+        "name": NAME,
+        "version": VERSION,
+        "licence": LICENCE,
+        "default_exaggeration": config.default_exaggeration,
+        "face_feature": f"canonical face code, {config.decoder.feature_size} components",
+        "photo_recogniser": DlibFaceEncoder.name,
+        "trained_on": CORPUS,
+        "trained_with": [FROZEN_NETWORKS[0]["name"]],
+    }
+    recorded = {
+        "clips": _counts(samples, config),
+        "frozen_networks": list(FROZEN_NETWORKS),
+        "seed": {
+            "drawing": config.drawing.plan.seed,
+            "decoding": config.decoding.plan.seed,
+            "voice": config.voice.seed,
+        },
+        "recipe": to_json(config),
+        "torch": torch.__version__,
+        "commit": _commit(),
+    }
+    return release(
+        embedded.model,
+        (embedded.photo.weight, embedded.photo.bias),
+        out,
+        said=said,
+        recorded=recorded,
+        speech=torch.from_numpy(speech),
+    )
+
+
+def _free_folder(arguments: argparse.Namespace) -> Path:
+    """Where the model goes; everything that can be refused before the training is refused here."""
+    if arguments.data is None:
+        raise Speech2FaceError("--data is missing", "add --data and the folder of the clips")
+    if arguments.out is None and not _is_checkout():
+        problem = "an installed package does not replace its own model"
+        raise Speech2FaceError(problem, "give --out, or work in a checkout", str(PACKAGE))
+    out: Path = PACKAGE / "assets" if arguments.out is None else arguments.out
+    card = out / f"{NAME}.json"
+    if card.exists() and not arguments.force:
+        raise Speech2FaceError("a model is there", "give --force, or another --out", str(card))
+    return out
+
+
+def _is_checkout() -> bool:
+    return (PACKAGE.parent / "pyproject.toml").is_file()
+
+
+def _require_instruments() -> None:
+    """Raise now, and not after hours, if what comes at the end is not installed."""
+    for module, extra in (("onnx", "train"), ("dlib", "face")):
+        if importlib.util.find_spec(module) is None:
+            remedy = f'run pip install "speech2face[{extra}]"'
+            raise Speech2FaceError(f"{module} is not installed", remedy)
+
+
+def _counts(samples: Sequence[Any], config: Any) -> dict[str, dict[str, int]]:
+    """Clips and persons by split, those left out not counted."""
+    from speech2face.training.embedded import SPLITS, usable
+
+    counts: dict[str, dict[str, int]] = {}
+    for split in SPLITS:
+        used = usable(samples, split, config)
+        persons = {sample.person for sample in used}
+        counts[split] = {"clips": len(used), "persons": len(persons)}
+    return counts
+
+
+def _commit() -> str:
+    """Commit of the checkout that made the model, marked `-dirty` if files were changed."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+    if not _is_checkout():
+        return "unknown"
+    try:
+        described = subprocess.run(
+            command, cwd=PACKAGE, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:  # no git
+        return "unknown"
+    return described.stdout.strip() or "unknown"

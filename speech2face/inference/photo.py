@@ -1,0 +1,185 @@
+"""From a photo to a face, with the very file that makes faces from voices (F2F).
+
+The exported graph has no input for a photo, and needs none: at exaggeration -1 it forgets the voice
+and decodes `mean + draw @ S`. So a linear map from a recogniser's feature of the photo to `draw`
+coordinates is all that is missing. It lies beside the model, as `NAME-photo.safetensors`. F2F is
+what the decoder makes of a true face: the ceiling of what a voice can be expected to give.
+"""
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech2face.errors import Speech2FaceError
+from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
+from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
+from speech2face.face.image import RGBImage, open_image
+from speech2face.inference.pipeline import Face, Floats, Pipeline, load_model
+from speech2face.models import hub
+
+FORMAT = 1
+HEADER = "speech2face"  # key of the one entry in the file's header, JSON
+WEIGHT, BIAS = "weight", "bias"
+
+_MAKE_AGAIN = "make the model and its photo map again: speech2face default-model"
+
+
+@dataclass(frozen=True, eq=False)
+class DrawMap:
+    """Linear map from a recogniser's feature of a photo to `draw` coordinates of one model."""
+
+    weight: Floats  # [R, D_photo]
+    bias: Floats  # [R]
+    recogniser: str  # name of the feature
+    model_sha256: str  # of the one model file whose coordinates these are
+
+    def __call__(self, feature: NDArray[Any]) -> NDArray[np.float64]:
+        """Coordinates `[R]` of a feature `[D_photo]`."""
+        weight = self.weight.astype(np.float64)
+        return np.asarray(weight @ feature.astype(np.float64) + self.bias)
+
+
+class PhotoPipeline:
+    """A model and its photo map, ready to turn photos into frontal faces on white."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        draw_map: DrawMap,
+        *,
+        detector: FaceDetector | None = None,
+        encoder: FaceEncoder | None = None,
+    ) -> None:
+        """Use `pipeline` for photos.
+
+        Args:
+            pipeline: the model.
+            draw_map: made with that very file.
+            detector: dlib's unless given.
+            encoder: the recogniser that the map was fitted to, dlib's unless given.
+
+        Raises:
+            Speech2FaceError: the map belongs to another model or another recogniser.
+        """
+        self.pipeline, self.draw_map = pipeline, draw_map
+        self.detector = detector or DlibDetector()
+        self.encoder = encoder or DlibFaceEncoder(self.detector)
+        _refuse_strangers(pipeline, draw_map, self.encoder)
+
+    def reconstruct(
+        self, photo: str | os.PathLike[str] | RGBImage, *, exaggeration: float = 0.0
+    ) -> Face:
+        """Make the frontal, neutral face that the decoder finds in a photo.
+
+        Args:
+            photo: a picture file, or uint8 RGB `[H, W, 3]`; of several faces the largest counts.
+            exaggeration: 0 the face itself, -1 the mean face, more than 0 further from the mean.
+
+        Raises:
+            Speech2FaceError: the picture cannot be used, or no face is found in it.
+        """
+        path = None if isinstance(photo, np.ndarray) else os.fspath(photo)
+        image = photo if isinstance(photo, np.ndarray) else open_image(photo)
+        located = self.detector.locate(image)
+        if not located.found:
+            remedy = "give a picture with a face from the front, 80 pixels wide or more"
+            raise Speech2FaceError("no face was found", remedy, path)
+        return self.reconstruct_located(image, located, exaggeration=exaggeration)
+
+    def reconstruct_located(
+        self, image: RGBImage, located: LocatedFace, *, exaggeration: float = 0.0
+    ) -> Face:
+        """The same for a face that is already located, or assumed to be there."""
+        feature = self.encoder.encode_located([image], [located])[0]  # [D_photo]
+        face = self.pipeline.face_at((1.0 + exaggeration) * self.draw_map(feature))
+        return replace(face, exaggeration=exaggeration)
+
+
+def load_photo_pipeline(
+    model: str | os.PathLike[str] | None = None, *, threads: int | None = None
+) -> PhotoPipeline:
+    """Open a model for photos; its photo map lies beside it.
+
+    Args:
+        model: as for `load_model`.
+        threads: as for `load_model`.
+
+    Raises:
+        Speech2FaceError: the model cannot be used, or it came without a photo map of its own.
+    """
+    return photo_pipeline_of(load_model(model, threads=threads), model)
+
+
+def photo_pipeline_of(
+    pipeline: Pipeline, model: str | os.PathLike[str] | None = None
+) -> PhotoPipeline:
+    """The same for a model that is open already."""
+    return PhotoPipeline(pipeline, read_draw_map(draw_map_path(model)))
+
+
+def draw_map_path(model: str | os.PathLike[str] | None = None) -> Path:
+    """Where the photo map of a model lies: `NAME-photo.safetensors` beside `NAME.onnx`."""
+    name = hub.DEFAULT if model is None else os.fspath(model)
+    path = hub.embedded(name).path if name in hub.EMBEDDED else Path(name)
+    return path.with_name(f"{path.stem}-photo.safetensors")
+
+
+def write_draw_map(draw_map: DrawMap, path: Path) -> None:
+    """Write `draw_map`; the caller sees to it that a half-written file is not found."""
+    save_file = _safetensors().numpy.save_file
+    header = {
+        "format": FORMAT,
+        "recogniser": draw_map.recogniser,
+        "model_sha256": draw_map.model_sha256,
+    }
+    tensors = {WEIGHT: draw_map.weight, BIAS: draw_map.bias}
+    save_file(tensors, str(path), metadata={HEADER: json.dumps(header, sort_keys=True)})
+
+
+def read_draw_map(path: Path) -> DrawMap:
+    """The photo map in a file.
+
+    Raises:
+        Speech2FaceError: missing, damaged, or another kind of file.
+    """
+    safetensors = _safetensors()
+    if not path.is_file():
+        problem = "the model came without a photo map"
+        raise Speech2FaceError(problem, "take a model that has one, such as `default`", str(path))
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            header = json.loads((file.metadata() or {})[HEADER])
+            weight, bias = file.get_tensor(WEIGHT), file.get_tensor(BIAS)
+        if header["format"] != FORMAT or bias.shape != weight.shape[:1] or weight.ndim != 2:
+            raise ValueError(f"format {header['format']}, shapes {weight.shape}, {bias.shape}")
+        return DrawMap(weight, bias, str(header["recogniser"]), str(header["model_sha256"]))
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise Speech2FaceError(f"not a photo map ({error})", _MAKE_AGAIN, str(path)) from error
+
+
+def _refuse_strangers(pipeline: Pipeline, draw_map: DrawMap, encoder: FaceEncoder) -> None:
+    card = pipeline.card
+    if draw_map.model_sha256 != card.sha256:
+        problem = f"the photo map belongs to another model file than {card.name!r}"
+        raise Speech2FaceError(problem, _MAKE_AGAIN)
+    if (draw_map.recogniser, len(draw_map.bias)) != (encoder.name, card.draw_size):
+        problem = (
+            f"the photo map leads from {draw_map.recogniser} to {len(draw_map.bias)} coordinates, "
+            f"wanted are {encoder.name} and {card.draw_size}"
+        )
+        raise Speech2FaceError(problem, _MAKE_AGAIN)
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ModuleNotFoundError as missing:
+        remedy = 'run pip install "speech2face[face]"'
+        raise Speech2FaceError("safetensors is not installed", remedy) from missing
+    return safetensors
