@@ -78,6 +78,7 @@ def edge_loss(predicted: Tensor, target: Tensor) -> Tensor:
     likely places; its differences do not.
     """
     _check_pair(predicted, target)
+    target = target.detach()
     down = (predicted - target).diff(dim=-2).abs().mean()
     across = (predicted - target).diff(dim=-1).abs().mean()
     return down + across

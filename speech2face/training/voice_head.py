@@ -58,24 +58,35 @@ def fit_voice_head(
         faces around what folds without their person predict.
     """
     features, teacher, true = features.double(), teacher.double(), true.double()
-    unseen_teacher = _predict_unseen(features, teacher, persons, config.teacher_ridge, config)
-    unseen_true = _predict_unseen(features, true, persons, config.true_ridge, config)
+    unseen_teacher = predict_unseen(features, teacher, persons, config.teacher_ridge, config)
+    unseen_true = predict_unseen(features, true, persons, config.true_ridge, config)
     parts = (
-        (teacher, config.teacher_ridge, _gain(unseen_teacher, teacher, config.gain)),
-        (true, config.true_ridge, config.true_share * _gain(unseen_true, true, config.gain)),
+        (teacher, config.teacher_ridge, restoring_gain(unseen_teacher, teacher, config.gain)),
+        (
+            true,
+            config.true_ridge,
+            config.true_share * restoring_gain(unseen_true, true, config.gain),
+        ),
     )
     weight = sum(
-        (_ridge(features, codes, ridge) * gain for codes, ridge, gain in parts),
+        (ridge_weights(features, codes, ridge) * gain for codes, ridge, gain in parts),
         start=torch.zeros(features.shape[1], teacher.shape[1], dtype=torch.float64),
     )  # [M, D]
     mean_face = true.mean(dim=0)  # [D]
     bias = mean_face - features.mean(dim=0) @ weight
     residual = true - mean_face - unseen_true  # [M_voices, D]
-    return VoiceHead(weight.T.float(), bias.float(), _factor(residual).float())
+    return VoiceHead(weight.T.float(), bias.float(), spread_factor(residual).float())
 
 
-def _ridge(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
-    """Weights `[M, D]` of the regression of centred codes on centred features, dual form."""
+def ridge_weights(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
+    """Weights `[M, D]` of the ridge regression of centred codes on centred features.
+
+    Args:
+        features: `[M_voices, M]`.
+        codes: `[M_voices, D]`.
+        ridge: added to the diagonal of the Gram matrix; the dual form, as voices are fewer than
+            features.
+    """
     centred = features - features.mean(dim=0)
     kernel = centred @ centred.T  # [M_voices, M_voices]
     identity = torch.eye(len(kernel), dtype=kernel.dtype)
@@ -85,20 +96,24 @@ def _ridge(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
     return weight
 
 
-def _predict_unseen(
+def predict_unseen(
     features: Tensor, codes: Tensor, persons: Sequence[str], ridge: float, config: VoiceHeadConfig
 ) -> Tensor:
-    """Deviation from the mean code that folds without the person predict, `[M_voices, D]`."""
-    fold = _folds(persons, config.n_folds, config.seed)
+    """Deviation from the mean code that folds without the person predict, `[M_voices, D]`.
+
+    What is left of it on voices that were not fitted shows how far ridge shrinks, and what a voice
+    leaves open; on its own training voices a regression shows neither.
+    """
+    fold = person_folds(persons, config.n_folds, config.seed)
     predicted = torch.zeros_like(codes)
     for number in range(config.n_folds):
         kept, held = fold != number, fold == number
-        weight = _ridge(features[kept], codes[kept], ridge)
+        weight = ridge_weights(features[kept], codes[kept], ridge)
         predicted[held] = (features[held] - features[kept].mean(dim=0)) @ weight
     return predicted
 
 
-def _folds(persons: Sequence[str], n_folds: int, seed: int) -> Tensor:
+def person_folds(persons: Sequence[str], n_folds: int, seed: int) -> Tensor:
     """Fold of every voice `[M_voices]`, one fold a person."""
     names = sorted(set(persons))
     order = np.random.default_rng(seed).permutation(len(names))
@@ -106,14 +121,14 @@ def _folds(persons: Sequence[str], n_folds: int, seed: int) -> Tensor:
     return torch.tensor([fold_of[person] for person in persons])
 
 
-def _gain(predicted: Tensor, true: Tensor, exponent: float) -> Tensor:
+def restoring_gain(predicted: Tensor, true: Tensor, exponent: float) -> Tensor:
     """Factor a coordinate, `[D]`: its lost spread restored in part, the total spread unchanged."""
     gain = (true.std(dim=0) / predicted.std(dim=0)) ** exponent  # [D]
     variance = predicted.var(dim=0)  # [D]
     return gain * (variance.sum() / (gain.square() * variance).sum()).sqrt()
 
 
-def _factor(residual: Tensor, shrinkage: float = 0.05) -> Tensor:
+def spread_factor(residual: Tensor, shrinkage: float = 0.05) -> Tensor:
     """S `[D, D]` with S^T S the covariance of residuals `[M_voices, D]`, shrunk to be definite."""
     covariance = torch.cov(residual.T)  # [D, D]
     diagonal = torch.diag(torch.diagonal(covariance))

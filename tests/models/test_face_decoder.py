@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
-from speech2face.models.warp import WarpConfig
+from speech2face.models.warp import WarpConfig, warp_image
 
 TINY = FaceDecoderConfig(
     feature_size=6,
@@ -58,6 +58,25 @@ def test_first_layer_is_the_rectified_linear_map_of_eq_1() -> None:
     by_hand = (feature @ decoder.first.weight.T + decoder.first.bias).clamp(min=0)
     torch.testing.assert_close(decoder.first_layer(feature), by_hand)
     assert (by_hand == 0).any()
+
+
+@pytest.mark.parametrize("branch", ["transposed", "linear"])
+def test_parts_are_what_the_whole_face_is_made_of(branch: str) -> None:
+    decoder, feature = tiny_decoder(texture_branch=branch), random_feature()
+    landmarks, texture = decoder.decode_parts(feature)
+    face = decoder(feature)
+    assert torch.equal(landmarks, face.landmarks) and torch.equal(texture, face.texture)
+    warped = warp_image(texture, decoder.mean_landmarks, landmarks, config=decoder.config.warp)
+    torch.testing.assert_close(face.image, warped.clamp(0, 1))
+
+
+def test_a_texture_is_rendered_from_the_rectified_first_map() -> None:
+    branch = tiny_decoder().texture
+    activation = random_feature(size=10)
+    first_map = (activation @ branch.project.weight.T + branch.project.bias).clamp(min=0)
+    rendered = branch.render(first_map.reshape(3, 8, 4, 4))
+    torch.testing.assert_close(rendered, branch(activation))
+    assert rendered.shape == (3, 3, 16, 16)
 
 
 def test_every_face_of_a_batch_is_decoded_by_itself() -> None:
