@@ -6,7 +6,6 @@ stack. The file is a pickle, so it is read here, in one place, with `weights_onl
 
 import importlib.util
 from pathlib import Path
-from pickle import UnpicklingError  # noqa: TID251  (the name of an error, nothing is unpickled by it)
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,6 @@ from speech2face.audio.mel import N_MELS
 from speech2face.errors import Speech2FaceError
 
 _PARTS = ("lstm", "linear")
-_NOT_OURS = (
-    *(OSError, EOFError, UnpicklingError),  # no file that torch reads; or one that runs code
-    *(KeyError, TypeError, AttributeError, RuntimeError, ValueError),  # another content
-)
 _REMEDY = "run pip install --no-deps resemblyzer==0.1.4"
 
 
@@ -36,7 +31,7 @@ def read_speaker_encoder(path: Path | None = None) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
         weights = {name: value for name, value in state.items() if name.split(".")[0] in _PARTS}
         _refuse_other_network(weights)
-    except _NOT_OURS as error:
+    except Exception as error:  # a damaged pickle may raise anything
         problem = "not the weights of Resemblyzer's speaker encoder"
         raise Speech2FaceError(problem, _REMEDY, str(path)) from error
     return weights

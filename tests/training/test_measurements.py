@@ -1,0 +1,231 @@
+"""What is measured once and kept: equal bits from the cache, a killed run, clips that changed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from speech2face.data.invented import draw, traits_of, write_world
+from speech2face.data.manifest import read_manifest
+from speech2face.data.sample import Sample
+from speech2face.errors import Speech2FaceError
+from speech2face.face.detect import Box, LocatedFace
+from speech2face.training import measurements
+from speech2face.training.measurements import (
+    CANONICAL,
+    Instruments,
+    Measurements,
+    measure,
+    render_path,
+    to_frame,
+)
+
+RENDERS = (CANONICAL, "teacher")
+
+
+class Stopped(Exception):
+    """The process is killed."""
+
+
+class Trunk:
+    """Hears how long and how loud a waveform is; may be killed at its n-th."""
+
+    def __init__(self, killed_at: int | None = None) -> None:
+        self.lengths: list[int] = []
+        self.killed_at = killed_at
+
+    def speaker_embedding(self, waveform: Tensor) -> Tensor:
+        if len(self.lengths) == self.killed_at:
+            raise Stopped
+        self.lengths.append(waveform.shape[1])
+        return torch.tensor([[float(waveform.abs().mean())] * 256])
+
+
+class Eye:
+    """Landmarks along the mean colour."""
+
+    def locate(self, image: np.ndarray) -> LocatedFace:
+        points = np.linspace(0, image.mean(), 136).reshape(68, 2)
+        return LocatedFace(Box(0, 0, 9, 9), points, found=True)
+
+
+class Recogniser:
+    """Sees the mean colour and the last landmark."""
+
+    def encode_located(
+        self, images: Sequence[np.ndarray], located: Sequence[LocatedFace]
+    ) -> np.ndarray:
+        pairs = zip(images, located, strict=True)
+        rows = [[image.mean(), face.landmarks[-1, 0], *[0] * 126] for image, face in pairs]
+        return np.array(rows, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "GROUP", 2)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    world = tmp_path_factory.mktemp("measurements") / "world"
+    manifest = write_world(world, persons=5, clips_per_person=1, clip_seconds=(1.0, 1.5))
+    read = read_manifest(manifest)
+    others = [*read[1:], read[0]]
+    return [
+        replace(one, teachers={"teacher": other.canonical})
+        for one, other in zip(read, others, strict=True)
+        if other.canonical
+    ]
+
+
+def measured(
+    samples: Sequence[Sample], folder: Path, trunk: Trunk, renders: Sequence[str] = RENDERS
+) -> Measurements:
+    instruments: Any = Instruments(trunk, Eye(), Recogniser())  # type: ignore[arg-type]
+    return measure(samples, renders, instruments, folder, progress=lambda n_done: None)
+
+
+def tensors(measured: Measurements) -> Iterator[Tensor]:
+    yield from (measured.embeddings, measured.photo_features)
+    for by_render in (measured.render_features, measured.landmarks, measured.pictures):
+        yield from by_render.values()
+
+
+def are_equal(first: Measurements, second: Measurements) -> bool:
+    pairs = zip(tensors(first), tensors(second), strict=True)
+    return first.samples == second.samples and all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_every_clip_has_its_voice_its_photo_and_its_renders(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    result = measured(samples, tmp_path, Trunk())
+    assert result.embeddings.shape == (5, 256) and result.photo_features.shape == (5, 128)
+    assert result.persons == [sample.person for sample in samples]
+    for row, sample in enumerate(samples):
+        for render in RENDERS:
+            path = render_path(sample, render)
+            assert path is not None
+            pixels = np.asarray(Image.open(path))
+            assert np.array_equal(result.pictures[render][row].permute(1, 2, 0), pixels)
+            assert float(result.render_features[render][row, 0]) == pytest.approx(pixels.mean())
+            assert float(result.landmarks[render][row, -1, 1]) == pytest.approx(pixels.mean())
+        photo = np.asarray(Image.open(sample.face))  # type: ignore[arg-type]
+        assert float(result.photo_features[row, 0]) == pytest.approx(photo.mean())
+
+
+def test_a_voice_is_heard_without_its_repetitions_and_tiled_to_six_seconds(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    trunk = Trunk()
+    first = replace(samples[0], seconds=0.75)
+    result = measured([first, samples[0]], tmp_path, trunk)
+    assert trunk.lengths == [96_000, 96_000]
+    assert not torch.equal(result.embeddings[0], result.embeddings[1])
+
+
+def test_what_is_kept_has_equal_bits_and_nothing_is_measured_again(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    first, again = Trunk(), Trunk()
+    fresh = measured(samples, tmp_path, first)
+    assert are_equal(fresh, measured(samples, tmp_path, again))
+    assert (len(first.lengths), len(again.lengths)) == (5, 0)
+
+
+def test_a_killed_run_goes_on_after_its_last_whole_group(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        measured(samples, tmp_path / "killed", Trunk(killed_at=3))  # in the second group of two
+    again = Trunk()
+    continued = measured(samples, tmp_path / "killed", again)
+    assert len(again.lengths) == 3
+    assert are_equal(continued, measured(samples, tmp_path / "unbroken", Trunk()))
+    assert not list((tmp_path / "killed").glob("*.partial"))
+
+
+def test_a_kill_while_a_group_is_written_leaves_no_group(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(source: object, destination: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(measurements.os, "replace", killed)
+        with pytest.raises(Stopped):
+            measured(samples, tmp_path, Trunk())
+    assert not list(tmp_path.glob("*.safetensors"))
+    again = Trunk()
+    measured(samples, tmp_path, again)
+    assert len(again.lengths) == 5 and not list(tmp_path.glob("*.partial"))
+
+
+def test_other_clips_in_a_group_are_measured_and_the_rest_is_kept(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    measured(samples, tmp_path, Trunk())
+    swapped = [*samples[:2], samples[4], samples[3], samples[2]]
+    again = Trunk()
+    result = measured(swapped, tmp_path, again)
+    assert len(again.lengths) == 3  # the first group is as it was
+    assert are_equal(result, measured(swapped, tmp_path / "anew", Trunk()))
+
+
+def test_a_render_that_was_not_measured_is_measured(samples: list[Sample], tmp_path: Path) -> None:
+    measured(samples, tmp_path, Trunk(), [CANONICAL])
+    again = Trunk()
+    assert measured(samples, tmp_path, again).pictures.keys() == set(RENDERS)
+    assert len(again.lengths) == 5
+
+
+def test_progress_counts_the_clips(samples: list[Sample], tmp_path: Path) -> None:
+    told: list[int] = []
+    instruments: Any = Instruments(Trunk(), Eye(), Recogniser())  # type: ignore[arg-type]
+    measure(samples, RENDERS, instruments, tmp_path, progress=told.append)
+    assert told == [2, 4, 5]
+
+
+def test_a_clip_that_lacks_a_picture_is_named(samples: list[Sample], tmp_path: Path) -> None:
+    name = samples[0].id
+    with pytest.raises(Speech2FaceError, match=f"{name}: the clip has no render 'other'"):
+        measured(samples, tmp_path, Trunk(), ["other"])
+    with pytest.raises(Speech2FaceError, match=f"{name}: the clip has no photo"):
+        measured([replace(samples[0], face=None)], tmp_path, Trunk())
+
+
+def test_a_render_of_another_size_is_named(samples: list[Sample], tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.new("RGB", (200, 224)).save(small)
+    with pytest.raises(Speech2FaceError, match=r"small\.png: a render of 200x224 pixels"):
+        measured([replace(samples[0], canonical=small)], tmp_path, Trunk())
+
+
+def test_convention_landmarks_lie_at_the_frame_afterwards() -> None:
+    """A mark at a landmark, (x, y), is found at that landmark's place in the frame."""
+    portrait = draw(traits_of(0))
+    landmarks = torch.from_numpy(portrait.landmarks).float()  # [68, 2]
+    frame = torch.from_numpy(draw(traits_of(1)).landmarks).float()
+    for point in (8, 30, 36, 54):
+        x, y = landmarks[point].round().int().tolist()
+        picture = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
+        picture[..., y - 2 : y + 3, x - 2 : x + 3] = 255
+        mark = to_frame(picture, landmarks[None], frame)[0, 0].float()  # [224, 224]
+        rows, columns = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
+        centre = torch.stack([(mark * columns).sum(), (mark * rows).sum()]) / mark.sum()
+        assert float((centre - frame[point]).norm()) < 1.5  # pixels
+
+
+def test_a_picture_whose_landmarks_are_the_frame_stays_as_it_is() -> None:
+    portraits = [draw(traits_of(person)) for person in range(20)]
+    pictures = torch.stack([torch.tensor(one.image).permute(2, 0, 1) for one in portraits])
+    frame = torch.from_numpy(portraits[0].landmarks).float()
+    still = to_frame(pictures, frame.expand(20, -1, -1), frame)  # more than one chunk
+    assert still.dtype == torch.uint8
+    assert (still.float() - pictures.float()).abs().mean() < 0.5  # of 255
