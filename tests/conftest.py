@@ -30,3 +30,35 @@ def stand_in_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from stand_in import write_stand_in
 
     return write_stand_in(tmp_path_factory.mktemp("model") / "stand_in.onnx")
+
+
+@pytest.fixture(scope="session")
+def tiny_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn people in the layout of the authors' page, without the files of the test clips."""
+    from tiny_recipe import write_page
+
+    return write_page(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run directory of the whole recipe at toy size, trained once for all tests."""
+    from tiny_recipe import train
+
+    folder = tmp_path_factory.mktemp("tiny") / "run"
+    train(tiny_page, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_release(tiny_page: Path, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the toy model as `speech2face default-model` releases it."""
+    from tiny_recipe import write_config
+
+    from speech2face.cli.main import main
+
+    out = tmp_path_factory.mktemp("release")
+    config = write_config(out.parent / "tiny.toml")
+    places = ["--data", str(tiny_page), "--run-dir", str(tiny_run), "--out", str(out)]
+    assert main(["default-model", *places, "--config", str(config)]) == 0
+    return out

@@ -1,14 +1,22 @@
 """The recipe of the embedded model at toy size: twelve drawn people, networks of a few thousand."""
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
+from speech2face.data import authors_page
+from speech2face.data.authors_page import TEACHERS
 from speech2face.data.invented import draw, traits_of, write_world
 from speech2face.data.manifest import read_manifest
+from speech2face.data.sample import Sample
+from speech2face.models.resemblyzer import read_speaker_encoder
+from speech2face.training.config import to_toml, with_differences
+from speech2face.training.embedded import Embedded, EmbeddedConfig, train_embedded
 
 N_PERSONS = 12  # 8 train, 2 val, 2 test
 PLAN = {"batch_size": 4, "total_samples": 16, "validate_every": 8, "checkpoint_every": 4}
@@ -25,22 +33,18 @@ def write_page(folder: Path) -> Path:
     """An invented world in the prepared layout of the authors' page; returns `folder`.
 
     The teacher knows what the voice tells: its drawings lack the two traits that no voice carries.
+    Of the test clips only the lines of the manifest are written.
     """
     world = folder / "world"
     samples = read_manifest(
         write_world(world, persons=N_PERSONS, clips_per_person=1, clip_seconds=(1.6, 2.2))
     )
-    for name in ("audio", "face", "canonical", "s2f_exg0", "s2f_exg0.7", "s2f_exg1.4", "gallery"):
+    for name in ("audio", "face", "canonical", *TEACHERS):
         (folder / name).mkdir()
     lines = []
     for number, sample in enumerate(samples):
-        assert sample.face is not None and sample.canonical is not None
-        (folder / "audio" / f"{sample.id}.ogg").write_bytes(sample.voice.read_bytes())
-        for name, source in (("face", sample.face), ("canonical", sample.canonical)):
-            Image.open(source).save(folder / name / f"{sample.id}.jpg", quality=95)
-        heard = draw(replace(traits_of(number), nose=0.5, hair=0.5))
-        for teacher in ("s2f_exg0", "s2f_exg0.7", "s2f_exg1.4"):
-            Image.fromarray(heard.image).save(folder / teacher / f"{sample.id}.jpg", quality=95)
+        if sample.split != "test":
+            _write_clip(folder, sample, number)
         lines.append(
             {
                 "id": sample.id,
@@ -54,10 +58,31 @@ def write_page(folder: Path) -> Path:
     return folder
 
 
-def write_config(path: Path) -> Path:
-    """`DIFFERENCES` as a TOML file."""
-    from speech2face.training.config import to_toml, with_differences
-    from speech2face.training.embedded import EmbeddedConfig
+def _write_clip(folder: Path, sample: Sample, number: int) -> None:
+    assert sample.face is not None and sample.canonical is not None
+    (folder / "audio" / f"{sample.id}.ogg").write_bytes(sample.voice.read_bytes())
+    for name, source in (("face", sample.face), ("canonical", sample.canonical)):
+        Image.open(source).save(folder / name / f"{sample.id}.jpg", quality=95)
+    heard = draw(replace(traits_of(number), nose=0.5, hair=0.5))
+    for teacher in TEACHERS:
+        Image.fromarray(heard.image).save(folder / teacher / f"{sample.id}.jpg", quality=95)
 
-    path.write_text(to_toml(with_differences(EmbeddedConfig(), DIFFERENCES)))
+
+def config() -> EmbeddedConfig:
+    """The recipe with `DIFFERENCES`."""
+    return with_differences(EmbeddedConfig(), DIFFERENCES)
+
+
+def write_config(path: Path) -> Path:
+    """The same as a TOML file."""
+    path.write_text(to_toml(config()))
     return path
+
+
+def train(page: Path, run_dir: Path, changed: EmbeddedConfig | None = None) -> Embedded:
+    """The recipe on `page`; skips where the pretrained trunk is not installed."""
+    if importlib.util.find_spec("resemblyzer") is None:
+        pytest.skip("resemblyzer is not installed: pip install --no-deps resemblyzer")
+    pytest.importorskip("dlib")
+    samples, weights = authors_page.read(page), read_speaker_encoder()
+    return train_embedded(samples, run_dir, speaker_encoder=weights, config=changed or config())

@@ -111,6 +111,7 @@ class EmbeddedConfig:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "renders", tuple(self.renders))  # JSON makes lists
         missing = {CANONICAL, self.teacher} - set(self.renders)
         if missing:
             problem = f"renders {self.renders} lack {sorted(missing)}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from stand_in import METADATA, write_stand_in
 
+from speech2face.data import authors_page
 from speech2face.data.invented import write_world
 from speech2face.data.manifest import read_manifest
 from speech2face.data.sample import Sample
@@ -23,6 +24,7 @@ from speech2face.inference.clips_report import (
     report_on_clips,
 )
 from speech2face.inference.extract import Outcome
+from speech2face.inference.photo import load_photo_pipeline
 from speech2face.inference.pipeline import load_model
 
 
@@ -175,3 +177,30 @@ def test_a_model_says_which_recogniser_it_was_trained_with(tmp_path: Path) -> No
     assert recognisers_in_training(pipeline, known) == {"dlib_resnet_v1"}
     silent = load_model(write_stand_in(tmp_path / "silent.onnx"))
     assert recognisers_in_training(silent, known) == frozenset()
+
+
+def test_a_model_with_a_photo_map_brings_its_own_ceiling(
+    tiny_release: Path, tiny_page: Path, tmp_path: Path
+) -> None:
+    samples = [one for one in authors_page.read(tiny_page) if one.split == "train"]
+    photos = load_photo_pipeline(tiny_release / "default.onnx")
+    report_on_clips(
+        Clips(samples, "drawn people"),
+        photos.pipeline,
+        tmp_path,
+        Settings(seconds=(1, 2), workers=1),
+        photos=photos,
+        instruments=Instruments(Eye(), (DlibNamedEncoder(),), Labeller()),  # type: ignore[arg-type]
+    )
+    results = json.loads((tmp_path / "results.json").read_text())
+    names = [row[0] for row in results["summary"][0]["rows"]]
+    assert names.index("F2F (ours)") == names.index("F2F (canonical)") - 1
+    assert "F2F (ours) (not independent)" in json.dumps(results)
+    faces = {path.stem for path in (tmp_path / "extracted" / "f2f" / "faces").iterdir()}
+    assert faces == {sample.id for sample in samples}
+
+
+class DlibNamedEncoder(ColourEncoder):
+    """Stands for the recogniser that the photo map was fitted to."""
+
+    name = "dlib_resnet_v1"
