@@ -45,8 +45,33 @@ class CanonicalSpace:
         return self.mean[: n_landmarks * 2].reshape(n_landmarks, 2)
 
 
+def inner_face(landmarks: Tensor, size: int, *, outside: float) -> Tensor:
+    """How much each pixel counts: 1 between brows and chin, `outside` at hair and ground.
+
+    Hair and shoulders fill most of a picture and vary most, but people are told apart by what lies
+    between brows and chin; unweighted components and losses would spend themselves on hair.
+
+    Args:
+        landmarks: mean landmarks in pixels of a picture of `size`, (x, y), `[N, 2]`.
+
+    Returns:
+        `[size, size]`, smooth: an ellipse around the landmarks with a soft border.
+    """
+    low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)  # (x, y)
+    centre, half = (low + high) / 2, (high - low) / 2 * 1.1
+    x = (torch.arange(size) - centre[0]) / half[0]  # [size]
+    y = (torch.arange(size) - centre[1]) / half[1]  # [size]
+    radius = x.square() + y.square()[:, None]  # [size, size], 1 on the ellipse
+    return outside + (1.0 - outside) * torch.exp(-radius.square())
+
+
 def fit_canonical_space(
-    landmarks: Tensor, textures: Tensor, *, size: int, landmark_share: float
+    landmarks: Tensor,
+    textures: Tensor,
+    *,
+    size: int,
+    landmark_share: float,
+    outside: float = 1.0,
 ) -> CanonicalSpace:
     """Principal components of faces, the landmarks weighing `landmark_share` of the texture.
 
@@ -55,6 +80,7 @@ def fit_canonical_space(
         textures: uint8 or float in 0..1, in the frame of the mean landmarks, `[M, 3, 224, 224]`.
         size: D, fewer than M.
         landmark_share: variance of all landmarks over variance of all texture values.
+        outside: weight of the squared error of a pixel outside the inner face, see `inner_face`.
 
     Raises:
         Speech2FaceError: M faces do not span D directions around their mean.
@@ -69,7 +95,9 @@ def fit_canonical_space(
     variance = faces.square().mean(dim=0)  # [P]
     units = torch.empty_like(mean)
     units[:n_points] = (variance[:n_points].sum() / landmark_share).sqrt()
-    units[n_points:] = variance[n_points:].sum().sqrt()
+    frame = mean[:n_points].reshape(-1, 2) * CODED_SIZE / textures.shape[-1]  # [68, 2]
+    weight = inner_face(frame, CODED_SIZE, outside=outside).flatten().repeat(3)  # [P - n_points]
+    units[n_points:] = (weight * variance[n_points:]).sum().sqrt() / weight.sqrt()
     faces /= units
     # The Gram matrix of M faces is far smaller than the covariance of P values.
     values, vectors = torch.linalg.eigh(faces @ faces.T)  # ascending

@@ -16,6 +16,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,11 @@ from speech2face.models.compact_voice_encoder import (
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
 from speech2face.models.warp import WarpConfig
-from speech2face.training.canonical_space import CanonicalSpace, fit_canonical_space
+from speech2face.training.canonical_space import (
+    CanonicalSpace,
+    fit_canonical_space,
+    inner_face,
+)
 from speech2face.training.config import AdamConfig, Plan, to_json
 from speech2face.training.loop import fit
 from speech2face.training.measurements import (
@@ -93,9 +98,10 @@ class EmbeddedConfig:
     teacher: str = "s2f_exg1.4"  # what the voice's teacher made of it, one of the renders
     renders: tuple[str, ...] = (CANONICAL, "s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")
     landmark_share: float = 0.25  # of the code's variance, beside 1 for the texture
+    outside: float = 0.15  # weight of hair and ground in code and decoder, beside 1 for the face
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
-    default_exaggeration: float = 1.2
+    default_exaggeration: float = 0.3
     voice: VoiceHeadConfig = field(default_factory=VoiceHeadConfig)
     decoder: FaceDecoderConfig = DECODER
     drawing: TextureTraining = field(default_factory=TextureTraining)
@@ -170,6 +176,7 @@ def train_embedded(
         faces.textures,
         size=config.decoder.feature_size,
         landmark_share=config.landmark_share,
+        outside=config.outside,
     )
     morphs, val_morphs = _coded(faces, space), _coded(val_faces, space)
     decoder = _train_decoder(space, morphs, val_morphs, config, run_dir)
@@ -354,7 +361,12 @@ def _train_decoder(
     _train(autoencoder, autoencoder_losses, config.drawing, morphs, val, run_dir / "drawing")
     start_decoder(decoder, space, autoencoder, morphs)
     LOG.info("learns to decode")
-    _train(decoder, decoder_losses, config.decoding, morphs, val, run_dir / "decoding")
+    # The weight of an absolute error that treats a deviation like the code's squared error.
+    focus = inner_face(
+        decoder.mean_landmarks, config.decoder.image_size, outside=config.outside**0.5
+    )
+    losses_of = partial(decoder_losses, focus=focus)
+    _train(decoder, losses_of, config.decoding, morphs, val, run_dir / "decoding")
     return decoder
 
 

@@ -229,12 +229,19 @@ def autoencoder_losses(model: TextureAutoencoder, batch: TextureBatch) -> dict[s
     return texture_losses(model(batch.texture), batch.texture)
 
 
-def decoder_losses(model: FaceDecoder, batch: TextureBatch) -> dict[str, Tensor]:
-    """How well codes become the face that they are the code of; no warp is needed for that."""
+def decoder_losses(
+    model: FaceDecoder, batch: TextureBatch, focus: Tensor | None = None
+) -> dict[str, Tensor]:
+    """How well codes become the face that they are the code of; no warp is needed for that.
+
+    Args:
+        focus: how much each pixel of the texture counts, `[H, W]`; all alike unless given.
+    """
     landmarks, texture = model.decode_parts(batch.code)
-    return {"landmark": landmark_loss(landmarks, batch.landmarks)} | texture_losses(
-        texture, batch.texture
-    )
+    target = batch.texture
+    if focus is not None:
+        texture, target = texture * focus, target * focus
+    return {"landmark": landmark_loss(landmarks, batch.landmarks)} | texture_losses(texture, target)
 
 
 def update(
