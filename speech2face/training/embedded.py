@@ -99,9 +99,11 @@ class EmbeddedConfig:
     renders: tuple[str, ...] = (CANONICAL, "s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")
     landmark_share: float = 0.25  # of the code's variance, beside 1 for the texture
     outside: float = 0.15  # weight of hair and ground in code and decoder, beside 1 for the face
+    morph_share: float = 0.0  # of the faces that the decoder learns from; see `Morphs`
+    code_noise: float = 0.3  # on their codes
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
-    default_exaggeration: float = 0.3
+    default_exaggeration: float = 0.7
     voice: VoiceHeadConfig = field(default_factory=VoiceHeadConfig)
     decoder: FaceDecoderConfig = DECODER
     drawing: TextureTraining = field(default_factory=TextureTraining)
@@ -273,7 +275,10 @@ def _kept_settings(
     config: EmbeddedConfig, chosen: Mapping[Split, Sequence[Sample]]
 ) -> dict[str, Any]:
     """What the files of a run depend on: a change of it needs a new run directory."""
-    names = ("renders", "landmark_share", "decoder", "drawing", "decoding")
+    names = (
+        "renders", "landmark_share", "outside", "decoder", "drawing", "decoding", "morph_share",
+        "code_noise",
+    )  # fmt: skip
     settings = to_json(config)
     clips = {
         split: hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()
@@ -366,6 +371,7 @@ def _train_decoder(
         decoder.mean_landmarks, config.decoder.image_size, outside=config.outside**0.5
     )
     losses_of = partial(decoder_losses, focus=focus)
+    morphs = morphs.varied(share=config.morph_share, noise=config.code_noise)
     _train(decoder, losses_of, config.decoding, morphs, val, run_dir / "decoding")
     return decoder
 

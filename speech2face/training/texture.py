@@ -62,38 +62,62 @@ class TextureBatch(NamedTuple):
 
 
 class Morphs:
-    """Batches of faces and of morphs between them: codes, landmarks and textures interpolated.
+    """Batches of faces, of morphs between them, and of faces whose code is known roughly.
 
-    Cole et al. enlarge their training set by morphs too, between near neighbours; here between any
-    two, since a face heard in a voice lies between those of many people.
+    Cole et al. enlarge their training set by morphs, landmarks and textures interpolated. That is
+    good for learning to draw. A decoder that learns from morphs draws two heads of hair into each
+    other, as they do; one that learns from uncertain codes has to decide for one.
 
     Args:
         codes: `[M, D]`.
         landmarks: pixels, `[M, 68, 2]`.
         textures: uint8, `[M, 3, 224, 224]`.
         seed: of what is drawn.
+        share: of the faces in a batch that are on their way to another one.
+        noise: standard deviation of what is added to a code, in that of the codes.
     """
 
-    def __init__(self, codes: Tensor, landmarks: Tensor, textures: Tensor, *, seed: int) -> None:
+    def __init__(
+        self,
+        codes: Tensor,
+        landmarks: Tensor,
+        textures: Tensor,
+        *,
+        seed: int,
+        share: float = 0.5,
+        noise: float = 0.0,
+    ) -> None:
         self.codes, self.landmarks, self.textures = codes, landmarks, textures
-        self.seed = seed
+        self.seed, self.share, self.noise = seed, share, noise
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def batch(self, positions: Sequence[int], samples_seen: int) -> TextureBatch:
-        """Faces at `positions`; half of them on their way to another one.
+    def varied(self, *, share: float, noise: float) -> "Morphs":
+        """The same faces, otherwise varied."""
+        return Morphs(
+            self.codes, self.landmarks, self.textures, seed=self.seed, share=share, noise=noise
+        )
 
-        Which other and how far is a function of the seed and of `samples_seen`, so that a resumed
-        training sees what an unbroken one would have seen.
+    def batch(self, positions: Sequence[int], samples_seen: int) -> TextureBatch:
+        """Faces at `positions`, varied.
+
+        How is a function of the seed and of `samples_seen`, so that a resumed training sees what
+        an unbroken one would have seen.
         """
         draw = np.random.default_rng([self.seed, samples_seen])
         others = draw.integers(0, len(self), len(positions))
-        share = np.where(draw.random(len(positions)) < 0.5, 0.0, draw.random(len(positions)))
-        weight = torch.tensor(share, dtype=torch.float32)
+        is_morph = draw.random(len(positions)) < self.share
+        weight = torch.tensor(
+            np.where(is_morph, draw.random(len(positions)), 0.0), dtype=torch.float32
+        )
         own, other = self.plain(positions), self.plain(others.tolist())
         pairs = zip(own, other, strict=True)
-        return TextureBatch(*(_lerp(first, second, weight) for first, second in pairs))
+        batch = TextureBatch(*(_lerp(first, second, weight) for first, second in pairs))
+        if not self.noise:
+            return batch
+        normal = torch.tensor(draw.standard_normal(batch.code.shape), dtype=torch.float32)
+        return batch._replace(code=batch.code + self.noise * self.codes.std(dim=0) * normal)
 
     def plain(self, positions: Sequence[int]) -> TextureBatch:
         """The faces at `positions` themselves."""
