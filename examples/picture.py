@@ -14,7 +14,7 @@ import speech2face
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "docs" / "images"
 SIDE, MARGIN, LABEL = 180, 14, 26  # pixels
-EXAGGERATIONS = (0.0, None, 1.0)  # None: the default
+EXAGGERATIONS = (0.0, None)  # None: the default
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     if sys.argv[1:2] == ["test"]:
         _terminal(Path(sys.argv[2]).read_text()).save(IMAGES / "test.png", optimize=True)
     else:
-        _faces().save(IMAGES / "demo.png", optimize=True)
+        _faces().quantize(128).save(IMAGES / "demo.png", optimize=True)
 
 
 def _faces() -> Image.Image:
@@ -35,7 +35,7 @@ def _faces() -> Image.Image:
     rows = [f"exaggeration {default if a is None else a:g}" for a in EXAGGERATIONS]
     rows[1] += " (default)"
     rows += ["as likely", "as likely"]
-    left = 190
+    left = 240
     width = left + len(voices) * (SIDE + MARGIN)
     height = LABEL + len(rows) * (SIDE + MARGIN)
     sheet = Image.new("RGB", (width, height), PAPER)
