@@ -103,7 +103,7 @@ class EmbeddedConfig:
     code_noise: float = 0.3  # on their codes
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
-    default_exaggeration: float = 0.7
+    default_exaggeration: float = 0.3
     voice: VoiceHeadConfig = field(default_factory=VoiceHeadConfig)
     decoder: FaceDecoderConfig = DECODER
     drawing: TextureTraining = field(default_factory=TextureTraining)
