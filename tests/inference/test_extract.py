@@ -101,9 +101,7 @@ def test_a_run_killed_half_way_goes_on_and_ends_in_the_same_bytes(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(
-            items_of(samples), VoiceExtractor(model), tmp_path / "out", report=killed_after_one
-        )
+        extract(items_of(samples), VoiceExtractor(model), tmp_path / "out", report=killed_after_one)
     assert not (tmp_path / "out" / FEATURES).exists()
     again = StandIn()
     outcomes: list[Outcome] = []
@@ -143,7 +141,7 @@ def test_nothing_usable_at_all_is_an_error_that_names_the_record(
 ) -> None:
     for sample in samples:
         sample.voice.unlink()
-    with pytest.raises(Speech2FaceError, match=r"not one of 3 clips .* extract\.json|extract\.json"):
+    with pytest.raises(Speech2FaceError, match=r"extract\.json"):
         extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "out")
 
 
