@@ -4,6 +4,7 @@ python examples/picture.py            docs/images/demo.png, from the voices of e
 python examples/picture.py test LOG   docs/images/test.png, from the output of `make test`
 """
 
+import random
 import sys
 from pathlib import Path
 
@@ -13,43 +14,41 @@ import speech2face
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "docs" / "images"
-SIDE, MARGIN, LABEL = 180, 14, 26  # pixels
-EXAGGERATIONS = (0.0, None)  # None: the default
+SIDE, MARGIN, LABEL = 224, 14, 30  # pixels
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    if sys.argv[1:2] == ["test"]:
+    if sys.argv[1:2] == ["sheet"]:
+        _contact_sheet(Path(sys.argv[2])).save(IMAGES / "contact_sheet.jpg", quality=88)
+    elif sys.argv[1:2] == ["test"]:
         _terminal(Path(sys.argv[2]).read_text()).save(IMAGES / "test.png", optimize=True)
     else:
-        _faces().quantize(128).save(IMAGES / "demo.png", optimize=True)
+        _faces().save(IMAGES / "demo.png", optimize=True)
 
 
 def _faces() -> Image.Image:
-    """One column a voice: the face, the same less and more exaggerated, two equally likely ones."""
+    """One column a voice: its name, and the face that `make demo` makes of it."""
     model = speech2face.load_model()
     voices = sorted(HERE.glob("*.ogg"))
-    default = model.card.default_exaggeration
-    names = [f"{name}.ogg" for name in (voice.stem for voice in voices)]
-    rows = [f"exaggeration {default if a is None else a:g}" for a in EXAGGERATIONS]
-    rows[1] += " (default)"
-    rows += ["as likely", "as likely"]
-    left = 240
-    width = left + len(voices) * (SIDE + MARGIN)
-    height = LABEL + len(rows) * (SIDE + MARGIN)
-    sheet = Image.new("RGB", (width, height), PAPER)
+    width = len(voices) * (SIDE + MARGIN) + MARGIN
+    sheet = Image.new("RGB", (width, LABEL + SIDE + MARGIN), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=17)
-    for row, words in enumerate(rows):
-        draw.text((8, LABEL + row * (SIDE + MARGIN) + SIDE // 2), words, INK, font)
     for column, voice in enumerate(voices):
-        x = left + column * (SIDE + MARGIN)
-        draw.text((x + SIDE // 2, 4), names[column], INK, font, anchor="ma")
-        faces = [model.reconstruct(voice, exaggeration=a).image for a in EXAGGERATIONS]
-        faces += model.reconstruct(voice, draws=2).likely
-        for row, face in enumerate(faces):
-            place = (x, LABEL + row * (SIDE + MARGIN))
-            sheet.paste(face.resize((SIDE, SIDE), Image.Resampling.LANCZOS), place)
+        x = MARGIN + column * (SIDE + MARGIN)
+        draw.text((x + SIDE // 2, 4), voice.name, INK, font, anchor="ma")
+        sheet.paste(model.reconstruct(voice).image, (x, LABEL))
+    return sheet
+
+
+def _contact_sheet(folder: Path, columns: int = 10, rows: int = 4, side: int = 112) -> Image.Image:
+    """Random faces side by side; `folder` must hold nothing but what the model drew."""
+    faces = random.Random(0).sample(sorted(folder.glob("*.png")), columns * rows)
+    sheet = Image.new("RGB", (columns * side, rows * side), PAPER)
+    for number, file in enumerate(faces):
+        face = Image.open(file).resize((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(face, (number % columns * side, number // columns * side))
     return sheet
 
 
