@@ -133,12 +133,12 @@ def killed_after(
     """The same losses, until the process is killed; validation does not count."""
     n_done = 0
 
-    def losses(model: object, batch: object) -> dict[str, Tensor]:
+    def losses(model: object, batch: object, **options: Tensor | None) -> dict[str, Tensor]:
         nonlocal n_done
         n_done += torch.is_grad_enabled()
         if n_done > n_updates:
             raise Stopped
-        return losses_of(model, batch)
+        return losses_of(model, batch, **options)
 
     return losses
 
