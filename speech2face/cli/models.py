@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
     verifying = actions.add_parser(
         "verify",
         help="compare SHA-256 digests",
-        description="Compare every embedded model with the SHA-256 digest on its card.",
+        description="Compare each embedded model and its photo map with the digests on its card.",
     )
     verifying.set_defaults(run=_verify)
 

@@ -31,6 +31,11 @@ class EmbeddedModel:
         """The file lies where it should; `verify` says whether it is whole."""
         return self.path.is_file()
 
+    @property
+    def photo_map_path(self) -> Path:
+        """Where what makes faces from photos lies: `NAME-photo.safetensors`."""
+        return self.path.with_name(f"{self.name}-photo.safetensors")
+
 
 def embedded(name: str = DEFAULT) -> EmbeddedModel:
     """The embedded model of that name.
@@ -57,15 +62,28 @@ def list_models() -> tuple[EmbeddedModel, ...]:
 
 
 def verify(model: EmbeddedModel) -> None:
-    """Compare the file's SHA-256 with the card's.
+    """Compare the SHA-256 of the model, and of its photo map if it has one, with the card's.
 
     Raises:
-        Speech2FaceError: the file is missing, or is not the one that was shipped.
+        Speech2FaceError: a file is missing, or is not the one that was shipped.
     """
     if not model.is_present:
         problem = "the embedded model is missing"
         raise Speech2FaceError(problem, "install speech2face again", str(model.path))
     refuse_other(model, sha256_of(model.path.read_bytes()))
+    if "photo_map_sha256" in model.card:
+        _verify_photo_map(model)
+
+
+def _verify_photo_map(model: EmbeddedModel) -> None:
+    path = model.photo_map_path
+    if not path.is_file():
+        problem = "the photo map of the embedded model is missing"
+        raise Speech2FaceError(problem, "install speech2face again", str(path))
+    sha256 = sha256_of(path.read_bytes())
+    if sha256 != model.card["photo_map_sha256"]:
+        problem = f"is not the photo map that was shipped (SHA-256 {sha256[:12]}...)"
+        raise Speech2FaceError(problem, "install speech2face again", str(path))
 
 
 def refuse_other(model: EmbeddedModel, sha256: str) -> None:

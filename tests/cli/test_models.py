@@ -41,3 +41,19 @@ def test_verify_tells_a_whole_model_from_a_changed_and_a_missing_one(
     assert "missing" in capsys.readouterr().err
     assert main(["models", "list"]) == 0
     assert "default  missing" in capsys.readouterr().out
+
+
+def test_verify_looks_at_the_photo_map_that_a_card_names(
+    assets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = json.loads((assets / "default.json").read_text())
+    card["photo_map_sha256"] = hashlib.sha256(b"map").hexdigest()
+    (assets / "default.json").write_text(json.dumps(card))
+    photo_map = assets / "default-photo.safetensors"
+    assert main(["models", "verify"]) == 1
+    assert f"{photo_map}: the photo map of the embedded model is missing" in capsys.readouterr().err
+    photo_map.write_bytes(b"other map")
+    assert main(["models", "verify"]) == 1
+    assert f"{photo_map}: is not the photo map" in capsys.readouterr().err
+    photo_map.write_bytes(b"map")
+    assert main(["models", "verify"]) == 0
