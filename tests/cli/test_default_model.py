@@ -67,7 +67,8 @@ def without_none(settings: dict) -> dict:  # type: ignore[type-arg]
 def test_the_file_itself_says_the_same_and_makes_faces(tiny_release: Path, tiny_page: Path) -> None:
     pipeline = load_model(tiny_release / "default.onnx")
     card = json.loads((tiny_release / "default.json").read_text())
-    assert pipeline.card.default_exaggeration == card["default_exaggeration"] == 1.2
+    chosen = tiny_recipe.config().default_exaggeration
+    assert pipeline.card.default_exaggeration == card["default_exaggeration"] == chosen
     assert (pipeline.card.feature_size, pipeline.card.draw_size) == (6, 6)
     assert pipeline.card.details.items() <= card.items()
     faces = [pipeline.reconstruct(sample.voice) for sample in authors_page.read(tiny_page)[:2]]
