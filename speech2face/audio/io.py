@@ -130,10 +130,24 @@ def _refuse_unusable(waveform: Waveform) -> None:
 
 
 def _loudest_dbfs(waveform: Waveform) -> float:
-    """Level of the loudest 100 ms around its mean, so that an offset does not count as sound."""
+    """Level of the loudest 100 ms."""
+    return float(_levels_dbfs(waveform).max())
+
+
+def _levels_dbfs(waveform: Waveform) -> NDArray[np.float64]:
+    """Level of each 100 ms around its mean, so that an offset does not count as sound."""
     n_windows = len(waveform) // LOUDNESS_WINDOW
     windows = waveform[: n_windows * LOUDNESS_WINDOW].reshape(n_windows, LOUDNESS_WINDOW)
-    return float(20 * np.log10(windows.std(axis=1).max() + 1e-12))
+    return np.asarray(20 * np.log10(windows.std(axis=1) + 1e-12))
+
+
+def without_leading_silence(waveform: Waveform) -> Waveform:
+    """What follows the silence at the beginning, `[L]`, cut to a tenth of a second.
+
+    A waveform that `decode` returns has sound somewhere; one without any comes back whole.
+    """
+    is_loud = _levels_dbfs(waveform) >= SILENCE_DBFS
+    return waveform[int(is_loud.argmax()) * LOUDNESS_WINDOW :]
 
 
 def _channels_first(samples: NDArray[Any]) -> NDArray[Any]:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform, decode
+from speech2face.audio.io import SAMPLE_RATE, Waveform, decode, without_leading_silence
 from speech2face.audio.segment import halves, tile_or_cut
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
@@ -99,7 +99,7 @@ class VoiceExtractor:
         Args:
             pipeline: the model.
             exaggeration: its own default unless given.
-            clip_seconds: how much of the beginning to hear, such as 1, 2, 3 or 6; less is
+            clip_seconds: how much to hear from where sound begins, such as 1, 2, 3 or 6; less is
                 repeated to that length. All unless given.
         """
         if clip_seconds is not None and not 0.5 <= clip_seconds <= 60:
@@ -137,6 +137,8 @@ class VoiceExtractor:
         if item.half is not None:
             waveform = halves(waveform)[item.half]
         if self.clip_seconds is not None:
+            # A clip that begins with silence would otherwise be refused for its first second.
+            waveform = without_leading_silence(waveform)
             waveform = tile_or_cut(waveform, round(self.clip_seconds * SAMPLE_RATE))
         return waveform
 

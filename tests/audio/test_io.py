@@ -15,6 +15,7 @@ from speech2face.audio.io import (
     Recording,
     as_recording,
     decode,
+    without_leading_silence,
 )
 from speech2face.errors import Speech2FaceError
 
@@ -331,3 +332,12 @@ def test_samples_that_are_no_sound_are_refused(samples: NDArray[np.float32], rat
 
 def test_a_recording_tells_its_length() -> None:
     assert Recording(np.zeros(24_000, np.float32), truncated=False).seconds == 1.5
+
+
+def test_leading_silence_is_skipped_and_silence_later_is_kept() -> None:
+    tone = (0.1 * np.sin(2 * np.pi * 220 * np.arange(8000) / SAMPLE_RATE)).astype(np.float32)
+    silence = np.zeros(16_000, dtype=np.float32)
+    late = np.concatenate([silence, tone, silence, tone])
+    np.testing.assert_array_equal(without_leading_silence(late), late[16_000:])
+    np.testing.assert_array_equal(without_leading_silence(tone), tone)
+    np.testing.assert_array_equal(without_leading_silence(silence), silence)
