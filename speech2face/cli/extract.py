@@ -49,7 +49,10 @@ def add_parser(subparsers: Any) -> None:
         "--exaggeration", type=float, metavar="A", help="0 none, 1.4 strong (the model's own)"
     )
     parser.add_argument(
-        "--seconds", type=float, metavar="S", help="hear the first S seconds, such as 3 (all)"
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="hear S seconds from where sound begins, such as 3 (all)",
     )
     parser.add_argument(
         "--halves",

@@ -1,16 +1,17 @@
 """What commands that write one image a file have in common: names, folders, images, progress."""
 
 import argparse
+import json
 import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speech2face.errors import Speech2FaceError
-from speech2face.inference.pipeline import EXAGGERATIONS
+from speech2face import Face, Speech2FaceError, __version__
+from speech2face.inference.pipeline import EXAGGERATIONS, ModelCard
 from speech2face.models.hub import sha256_of
 
 
@@ -54,6 +55,58 @@ def writable_folder(name: str) -> Path:
         problem = f"no image can be written there ({_reason(error)})"
         raise Speech2FaceError(problem, "choose another --out", name) from error
     return folder
+
+
+def each_file(
+    names: Mapping[str, str],
+    noun: str,
+    make: Callable[[str, str], dict[str, Any]],
+    *,
+    as_json: bool,
+) -> int:
+    """Make the images of every file and print what each gave; 1 when any could not be done.
+
+    Args:
+        names: image name by file.
+        noun: what the files are, the key of the file in its JSON line.
+        make: file and name to what its JSON line says, written when it returns.
+        as_json: print that line, else the images' paths.
+    """
+    n_failed = 0
+    for index, (file, name) in enumerate(names.items()):
+        if len(names) > 1:
+            show_progress(f"[{index + 1}/{len(names)}] {file}")
+        try:
+            report = make(file, name)
+        except Speech2FaceError as error:
+            n_failed += 1
+            report = {noun: file, "error": f"{error.problem}; {error.remedy}"}
+            tell(str(error) if error.path else f"{file}: {error}")
+        show_progress("")
+        if as_json:
+            print(json.dumps(report), flush=True)
+        elif "image" in report:
+            print("\n".join([report["image"], *report.get("likely", ())]), flush=True)
+    return 1 if n_failed else 0
+
+
+def refuse_existing(paths: Sequence[Path], file: str, *, force: bool) -> None:
+    """Raise, in the name of `file`, when one of its images is there and may not be replaced."""
+    for path in paths:
+        if path.exists() and not force:
+            remedy = "give --force to replace it, or another --out"
+            raise Speech2FaceError(f"{path} exists already", remedy, file)
+
+
+def png_text(notice: str, face: Face, card: ModelCard) -> dict[str, str]:
+    """What an image says of itself: what it is, and which model made it how."""
+    return {
+        "Description": notice,
+        "Software": f"speech2face {__version__}",
+        "Model": card.name,
+        "Model SHA-256": card.sha256,
+        "Exaggeration": f"{face.exaggeration:g}",
+    }
 
 
 def write_png(destination: Path, image: Any, text: dict[str, str]) -> None:

@@ -1,17 +1,18 @@
 """`speech2face reconstruct`: sound files in, one face each out."""
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from speech2face import Face, Pipeline, Speech2FaceError, __version__, load_model
+from speech2face import Face, Pipeline, load_model
 from speech2face.audio.io import MAX_SECONDS
 from speech2face.cli.images import (
+    each_file,
     exaggeration,
     image_names,
-    show_progress,
+    png_text,
+    refuse_existing,
     tell,
     writable_folder,
     write_png,
@@ -80,19 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     names = image_names(arguments.voices)
     out = writable_folder(arguments.out)
     pipeline = load_model(arguments.model)
-    n_failed = 0
-    for index, (voice, name) in enumerate(names.items()):
-        if len(names) > 1:
-            show_progress(f"[{index + 1}/{len(names)}] {voice}")
-        try:
-            report = _reconstruct_one(pipeline, voice, out / f"{name}.png", arguments)
-        except Speech2FaceError as error:
-            n_failed += 1
-            report = {"voice": voice, "error": f"{error.problem}; {error.remedy}"}
-            tell(str(error) if error.path else f"{voice}: {error}")
-        show_progress("")
-        _print_report(report, as_json=arguments.json)
-    return 1 if n_failed else 0
+
+    def make(voice: str, name: str) -> dict[str, Any]:
+        return _reconstruct_one(pipeline, voice, out / f"{name}.png", arguments)
+
+    return each_file(names, "voice", make, as_json=arguments.json)
 
 
 def _reconstruct_one(
@@ -101,17 +94,14 @@ def _reconstruct_one(
     """Make and write the images of one voice; returns what its JSON line says."""
     stem = destination.stem
     likely = [destination.with_name(f"{stem}.likely-{i + 1}.png") for i in range(arguments.spread)]
-    for path in (destination, *likely):
-        if path.exists() and not arguments.force:
-            remedy = "give --force to replace it, or another --out"
-            raise Speech2FaceError(f"{path} exists already", remedy, voice)
+    refuse_existing((destination, *likely), voice, force=arguments.force)
     face = pipeline.reconstruct(
         voice,
         exaggeration=arguments.exaggeration,
         draws=arguments.spread,
         seed=arguments.seed,
     )
-    text = _png_text(face, pipeline)
+    text = png_text(NOTICE, face, pipeline.card)
     for path, image in zip((destination, *likely), (face.image, *face.likely), strict=True):
         write_png(path, image, text)
     for note in _notes(face):
@@ -131,13 +121,6 @@ def _reconstruct_one(
     }
 
 
-def _print_report(report: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(report), flush=True)
-    elif "image" in report:
-        print("\n".join([report["image"], *report["likely"]]), flush=True)
-
-
 def _notes(face: Face) -> Iterable[str]:
     """What a user should know of a voice that could be used all the same."""
     if face.truncated:
@@ -146,16 +129,6 @@ def _notes(face: Face) -> Iterable[str]:
     if face.damaged:
         problem = f"parts could not be decoded, {face.seconds:.1f} s were heard"
         yield f"{problem}; copy or record it again if that is too little"
-
-
-def _png_text(face: Face, pipeline: Pipeline) -> dict[str, str]:
-    return {
-        "Description": NOTICE,
-        "Software": f"speech2face {__version__}",
-        "Model": pipeline.card.name,
-        "Model SHA-256": pipeline.card.sha256,
-        "Exaggeration": f"{face.exaggeration:g}",
-    }
 
 
 def _count(text: str) -> int:

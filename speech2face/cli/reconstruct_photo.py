@@ -1,16 +1,15 @@
 """`speech2face reconstruct-photo`: photos in, the decoder's faces out (F2F)."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech2face import Speech2FaceError, __version__
 from speech2face.cli.images import (
+    each_file,
     exaggeration,
     image_names,
-    show_progress,
-    tell,
+    png_text,
+    refuse_existing,
     writable_folder,
     write_png,
 )
@@ -69,41 +68,21 @@ def run(arguments: argparse.Namespace) -> int:
     names = image_names(arguments.photos)
     out = writable_folder(arguments.out)
     pipeline = load_photo_pipeline(arguments.model)
-    n_failed = 0
-    for index, (photo, name) in enumerate(names.items()):
-        if len(names) > 1:
-            show_progress(f"[{index + 1}/{len(names)}] {photo}")
-        try:
-            report = _reconstruct_one(pipeline, photo, out / f"{name}.png", arguments)
-        except Speech2FaceError as error:
-            n_failed += 1
-            report = {"photo": photo, "error": f"{error.problem}; {error.remedy}"}
-            tell(str(error) if error.path else f"{photo}: {error}")
-        show_progress("")
-        if arguments.json:
-            print(json.dumps(report), flush=True)
-        elif "image" in report:
-            print(report["image"], flush=True)
-    return 1 if n_failed else 0
+
+    def make(photo: str, name: str) -> dict[str, Any]:
+        return _reconstruct_one(pipeline, photo, out / f"{name}.png", arguments)
+
+    return each_file(names, "photo", make, as_json=arguments.json)
 
 
 def _reconstruct_one(
     pipeline: "PhotoPipeline", photo: str, destination: Path, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Make and write the image of one photo; returns what its JSON line says."""
-    if destination.exists() and not arguments.force:
-        remedy = "give --force to replace it, or another --out"
-        raise Speech2FaceError(f"{destination} exists already", remedy, photo)
+    refuse_existing((destination,), photo, force=arguments.force)
     face = pipeline.reconstruct(photo, exaggeration=arguments.exaggeration)
     card = pipeline.pipeline.card
-    text = {
-        "Description": NOTICE,
-        "Software": f"speech2face {__version__}",
-        "Model": card.name,
-        "Model SHA-256": card.sha256,
-        "Exaggeration": f"{face.exaggeration:g}",
-    }
-    write_png(destination, face.image, text)
+    write_png(destination, face.image, png_text(NOTICE, face, card))
     return {
         "photo": photo,
         "image": str(destination),

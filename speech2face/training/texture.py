@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
-from speech2face.losses import edge_loss, landmark_loss, texture_loss, weighted_sum
+from speech2face.losses import edge_loss, landmark_loss, texture_loss
 from speech2face.models.face_decoder import FaceDecoder, TransposedTexture
 from speech2face.training.canonical_space import CanonicalSpace
 from speech2face.training.config import AdamConfig, Plan
 from speech2face.training.state import TrainState
+from speech2face.training.step import descend
 
 AUTOENCODER_CHANNELS = (16, 24, 48)  # of the first half, before the decoder's first map
 HALVINGS = len(AUTOENCODER_CHANNELS) + 1  # 224 pixels to the 14 of that map
@@ -272,14 +273,8 @@ def update(
     state: TrainState, losses: dict[str, Tensor], lambdas: dict[str, float], n_samples: int
 ) -> dict[str, Tensor]:
     """One step of Adam down the weighted sum; the losses and their total, detached."""
-    total = weighted_sum(losses, {name: lambdas[name] for name in losses})
-    state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    for group in state.optimizer.param_groups:
-        group["lr"] = state.adam.learning_rate_at(state.iteration)
-    state.optimizer.step()
-    state.samples_seen += n_samples
-    return {name: loss.detach() for name, loss in (losses | {"total": total}).items()}
+    weights = {name: lambdas[name] for name in losses}  # drawing has no landmarks
+    return descend(state, losses, weights, n_samples, epsilon=state.adam.epsilon)
 
 
 def _lerp(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
