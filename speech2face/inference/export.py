@@ -33,7 +33,7 @@ from speech2face.inference.pipeline import (
 from speech2face.models.speech2face import Speech2Face
 
 OPSET = 17
-HALF_BYTES = 64 * 1024  # float32 tensors larger than this are worth halving
+HALF_BYTES = 16 * 1024  # float32 tensors larger than this are worth halving
 _CARD_KEYS = ("format", "name", "sample_rate", "default_exaggeration", "feature_size", "draw_size")
 # What torch says of an export that a test holds against torch itself, by message and category.
 _KNOWN_NOTICES: tuple[tuple[str, type[Warning]], ...] = (
@@ -136,7 +136,8 @@ def _describe(card: Mapping[str, Any], model: Speech2Face) -> str:
 def _trace(model: Speech2Face, onnx: ModuleType) -> Any:
     """ONNX graph of `model` for any number of samples.
 
-    By tracing: torch's newer exporter cannot take an LSTM over a length that is not fixed.
+    By tracing: how many windows there are follows from the length, which is data to the newer
+    exporter.
     """
     example = (torch.zeros(1, N_SAMPLES), torch.zeros(1), torch.zeros(1, len(model.spread)))
     with tempfile.TemporaryDirectory() as folder, _without_known_notices(), torch.no_grad():

@@ -1,21 +1,27 @@
 """The compact voice encoder: a pretrained speaker encoder, then a small non-linear head.
 
-The trunk is the GE2E network of Wan et al. (ICASSP 2018) as published with Resemblyzer: three LSTM
-layers over 1.6-s windows of a mel spectrogram, then one linear layer. It was trained to tell
-speakers apart and has heard thousands of them, which 700 paired clips cannot replace. The head is
-kernel ridge regression written with random Fourier features (Rahimi & Recht, NeurIPS 2007): the
-same function as a Gaussian kernel would give, without a single training voice stored in it.
+The trunk is CAM++ (Wang et al., Interspeech 2023) as published by 3D-Speaker. It was trained to
+tell speakers apart and has heard far more of them than 700 paired clips can replace. What is kept
+of a voice are mean and standard deviation over time of its last frame-level layer: the layer behind
+them throws away what does not tell speakers apart, and predicts faces worse (docs/experiments.md).
+The head is kernel ridge regression written with random Fourier features (Rahimi & Recht, NeurIPS
+2007): the same function as a Gaussian kernel would give, without a single training voice stored.
 
-Speech of any length is used whole: the windows' embeddings are averaged.
+Speech is heard in windows of three seconds, whose statistics are averaged. Up to two minutes all of
+it is heard; from longer speech windows are taken at even distances, which bounds the memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from speech2face.audio.mel import N_MELS, MelSpectrogram
+from speech2face.audio.fbank import LogMelFilterbank
+from speech2face.audio.io import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
+from speech2face.models.campplus import Campplus, CampplusConfig
+
+MIN_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -23,73 +29,87 @@ class CompactVoiceEncoderConfig:
     """Sizes of the trunk (fixed by the pretrained weights) and of the head (ours)."""
 
     feature_size: int = 160  # D: the code of a canonical face
-    hidden_size: int = 256  # of each LSTM layer and of the speaker embedding
-    n_layers: int = 3
-    window_frames: int = 160  # 1.6 s: what the trunk was trained on
-    window_hop_frames: int = 80  # 0.8 s: neighbouring windows overlap by half
-    n_fourier: int = 2048  # random features of the head
+    n_components: int = 128  # P: principal components of the statistics
+    n_fourier: int = 2048  # M: random features of the head
+    window_frames: int = 300  # 3 s: what the trunk was trained on
+    max_windows: int = 40  # 2 minutes
+    trunk: CampplusConfig = field(default_factory=CampplusConfig)
+
+    @property
+    def n_statistics(self) -> int:
+        """S: a mean and a deviation a channel of the trunk; 1024 of the pretrained one."""
+        return 2 * self.trunk.n_channels
 
 
 class CompactVoiceEncoder(nn.Module):
-    """Waveforms at 16 kHz, `[B, L]` with L of 1.6 s or more, to face features `[B, D]`."""
+    """Waveforms at 16 kHz, `[B, L]` with L of 3 s or more, to face features `[B, D]`."""
 
-    embedding_mean: Tensor
-    embedding_deviation: Tensor
+    statistics_mean: Tensor
+    projection: Tensor
     frequencies: Tensor
     phases: Tensor
 
     def __init__(self, config: CompactVoiceEncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CompactVoiceEncoderConfig()
-        size = config.hidden_size
-        self.mel = MelSpectrogram()
-        self.lstm = nn.LSTM(N_MELS, size, config.n_layers, batch_first=True)
-        self.linear = nn.Linear(size, size)
-        self.register_buffer("embedding_mean", torch.zeros(size))
-        self.register_buffer("embedding_deviation", torch.ones(size))
-        self.register_buffer("frequencies", torch.zeros(size, config.n_fourier))
+        self.fbank = LogMelFilterbank()
+        self.trunk = Campplus(config.trunk).requires_grad_(False)  # frozen
+        self.register_buffer("statistics_mean", torch.zeros(config.n_statistics))
+        self.register_buffer("projection", torch.zeros(config.n_statistics, config.n_components))
+        self.register_buffer("frequencies", torch.zeros(config.n_components, config.n_fourier))
         self.register_buffer("phases", torch.zeros(config.n_fourier))
         self.head = nn.Linear(config.n_fourier, config.feature_size)
 
-    def speaker_embedding(self, waveform: Tensor) -> Tensor:
-        """Mean over windows of the trunk's last layer, before ReLU and length, `[B, 256]`.
+    def voice_statistics(self, waveform: Tensor) -> Tensor:
+        """Mean over windows of the trunk's statistics over time, `[B, S]`.
 
-        Resemblyzer's own embedding has both. Without them the embedding keeps the loudness of each
-        coordinate and predicts faces better (docs/experiments.md).
+        Raises:
+            Speech2FaceError: speech of less than 3 s. An exported graph does not look.
         """
-        windows = self._windows(self.mel(waveform))  # [B, W, 160, 40]
+        _refuse_short(waveform)
+        features = self.fbank(waveform)  # [B, T, 80]
+        features = features - features.mean(dim=1, keepdim=True)  # the microphone's colour
+        windows = self._windows(features)  # [B, W, 300, 80]
         n_voices, n_windows = windows.shape[:2]
-        _, (hidden, _) = self.lstm(windows.flatten(0, 1))  # [layers, B * W, 256]
-        embedding = self.linear(hidden[-1])  # [B * W, 256]
-        mean: Tensor = embedding.reshape(n_voices, n_windows, -1).mean(dim=1)  # [B, 256]
+        statistics = self.trunk.statistics(windows.flatten(0, 1))  # [B * W, S]
+        mean: Tensor = statistics.reshape(n_voices, n_windows, -1).mean(dim=1)  # [B, S]
         return mean
 
-    def fourier_features(self, embedding: Tensor) -> Tensor:
-        """Random features whose inner products are a Gaussian kernel, `[B, 256]` to `[B, M]`."""
-        standard = (embedding - self.embedding_mean) / self.embedding_deviation  # [B, 256]
+    def fourier_features(self, statistics: Tensor) -> Tensor:
+        """Random features whose inner products are a Gaussian kernel, `[B, S]` to `[B, M]`."""
+        standard = (statistics - self.statistics_mean) @ self.projection  # [B, P]
         angle = standard @ self.frequencies + self.phases  # [B, M]
         features: Tensor = torch.cos(angle) * (2.0 / self.config.n_fourier) ** 0.5
         return features
 
     def forward(self, waveform: Tensor) -> Tensor:
-        feature: Tensor = self.head(self.fourier_features(self.speaker_embedding(waveform)))
+        feature: Tensor = self.head(self.fourier_features(self.voice_statistics(waveform)))
         return feature  # [B, D]
 
-    def _windows(self, mel: Tensor) -> Tensor:
-        """Overlapping windows of `[B, T, 40]`: `[B, W, window_frames, 40]`.
+    def _windows(self, features: Tensor) -> Tensor:
+        """Windows of `[B, T, 80]` from the first frame to the last: `[B, W, window_frames, 80]`.
 
-        They start every `window_hop_frames`; the last one is moved back to end with the speech,
-        so that every frame is heard.
+        As many as it takes to hear every frame, at most `max_windows`, at even distances. Three
+        seconds make 298 frames: of so short a speech the first frames follow once more.
         """
-        frames, hop = self.config.window_frames, self.config.window_hop_frames
-        if not torch.onnx.is_in_onnx_export() and mel.shape[1] < frames:
-            problem = f"speech of {mel.shape[1]} frames"
-            raise Speech2FaceError(problem, f"give {frames} frames (1.6 s) or more: repeat it")
-        last = mel.shape[1] - frames  # start of the last window
-        starts = torch.arange(0, last + hop, hop, device=mel.device).clamp(max=last)  # [W]
-        index = starts[:, None] + torch.arange(frames, device=mel.device)  # [W, 160]
-        windows: Tensor = mel[:, index]  # [B, W, 160, 40]
+        frames = self.config.window_frames
+        n_frames = torch.as_tensor(features.shape[1])  # a tensor, so a trace follows it
+        n_windows = ((n_frames + frames - 1) // frames).clamp(max=self.config.max_windows)
+        number = torch.arange(n_windows, device=features.device)  # type: ignore[call-overload]
+        room = (n_frames - frames).clamp(min=0)
+        starts = number * room // (n_windows - 1).clamp(min=1)  # [W], whole numbers
+        index = starts[:, None] + torch.arange(frames, device=features.device)  # [W, 300]
+        windows: Tensor = features[:, index % n_frames]  # [B, W, 300, 80]
         return windows
+
+
+def _refuse_short(waveform: Tensor) -> None:
+    if torch.onnx.is_in_onnx_export():
+        return
+    seconds = waveform.shape[1] / SAMPLE_RATE
+    if seconds < MIN_SECONDS:
+        problem = f"speech of {seconds:.3f} s"
+        raise Speech2FaceError(problem, f"give {MIN_SECONDS} s or more: repeat it")
 
 
 def draw_frequencies(

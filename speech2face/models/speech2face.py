@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import FaceDecoder
 
 
@@ -51,21 +52,14 @@ class Speech2Face(nn.Module):
         return FaceFromSpeech(decoded.image, feature, decoded.landmarks)
 
 
-def load_speaker_encoder(state: Mapping[str, Tensor], voice_encoder: nn.Module) -> None:
-    """Copy the pretrained trunk, `lstm.*` and `linear.*`, into a compact voice encoder.
+def load_speaker_encoder(state: Mapping[str, Tensor], voice_encoder: CompactVoiceEncoder) -> None:
+    """Copy the pretrained trunk, weights of `Campplus`, into a compact voice encoder.
 
     Raises:
         Speech2FaceError: names or shapes are not those of the trunk.
     """
-    for part in ("lstm", "linear"):
-        prefix = f"{part}."
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in state.items()
-            if name.startswith(prefix)
-        }
-        try:
-            getattr(voice_encoder, part).load_state_dict(weights)
-        except RuntimeError as other:  # torch's word for missing names and other shapes
-            problem = f"{part!r} is not that of the speaker encoder"
-            raise Speech2FaceError(problem, "give Resemblyzer's own pretrained.pt") from other
+    try:
+        voice_encoder.trunk.load_state_dict(state)
+    except RuntimeError as other:  # torch's word for missing names and other shapes
+        problem = "the weights are not those of the speaker encoder"
+        raise Speech2FaceError(problem, "give what read_speaker_encoder returns") from other

@@ -74,7 +74,7 @@ from speech2face.training.texture import (
     update,
 )
 from speech2face.training.tracking import Progress, Run
-from speech2face.training.voice_head import VoiceHeadConfig, fit_voice_head
+from speech2face.training.voice_head import VoiceHeadConfig, fit_voice_head, principal_components
 
 LOG = logging.getLogger(__name__)
 MODEL = "model"  # folder of the finished model in a run directory
@@ -156,7 +156,7 @@ def train_embedded(
         samples: of a corpus with photos, canonical faces and teachers; split by person. A clip
             that lacks one of the pictures is left out.
         run_dir: where the stages leave their files.
-        speaker_encoder: weights of the pretrained trunk, `lstm.*` and `linear.*`.
+        speaker_encoder: weights of the pretrained trunk, as `read_speaker_encoder` returns them.
         config: what was chosen. With what the kept stages depend on changed, a run is refused.
 
     Raises:
@@ -296,7 +296,9 @@ def _trunk(config: EmbeddedConfig, speaker_encoder: dict[str, Tensor]) -> Compac
 
 def _sizes(config: EmbeddedConfig) -> CompactVoiceEncoderConfig:
     return CompactVoiceEncoderConfig(
-        feature_size=config.decoder.feature_size, n_fourier=config.voice.n_fourier
+        feature_size=config.decoder.feature_size,
+        n_components=config.voice.n_components,
+        n_fourier=config.voice.n_fourier,
     )
 
 
@@ -428,15 +430,17 @@ def _fit_voice(
     encoder: CompactVoiceEncoder, train: Measurements, morphs: Morphs, config: EmbeddedConfig
 ) -> tuple[CompactVoiceEncoder, Tensor]:
     """The voice encoder with its head, and the spread around its predictions `[D, D]`."""
-    size = encoder.config.hidden_size
+    size = encoder.config.n_components
     frequencies, phases = draw_frequencies(
         size,
         config.voice.n_fourier,
-        gamma=config.voice.gamma,
+        # gamma is of all statistics: leaving small components out leaves the kernel as it is
+        gamma=config.voice.gamma * size / encoder.config.n_statistics,
         generator=torch.Generator().manual_seed(config.voice.seed),
     )
-    encoder.embedding_mean.copy_(train.embeddings.mean(dim=0))
-    encoder.embedding_deviation.copy_(train.embeddings.std(dim=0, correction=0))
+    mean, projection = principal_components(train.embeddings, size)
+    encoder.statistics_mean.copy_(mean)
+    encoder.projection.copy_(projection)
     encoder.frequencies.copy_(frequencies)
     encoder.phases.copy_(phases)
     teacher, true = (

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_DEAD = 1e-6  # standard deviation over voices; statistics that live have 1e-3 and more
+
 
 @dataclass(frozen=True)
 class VoiceHeadConfig:
     """Chosen on the train and val splits; see docs/experiments.md for what else was tried."""
 
-    gamma: float = 0.1  # of the kernel exp(-gamma |x - y|^2 / 256)
+    gamma: float = 0.1  # of the kernel exp(-gamma |x - y|^2 / 1024) of standardised statistics
+    n_components: int = 128  # of the statistics that the kernel looks at
     n_fourier: int = 2048
     teacher_ridge: float = 0.15
     true_ridge: float = 1.0
@@ -35,6 +38,26 @@ class VoiceHead:
     weight: Tensor  # [D, M]
     bias: Tensor  # [D]
     spread: Tensor  # [D, D]: normal draws times it have the covariance of the residual
+
+
+def principal_components(statistics: Tensor, n_components: int) -> tuple[Tensor, Tensor]:
+    """Mean `[S]` and projection `[S, P]` to principal components of standardised statistics.
+
+    (x - mean) @ projection are the first P coordinates of x, each statistic first brought to unit
+    deviation, on orthonormal axes: distances are those of all statistics, less what is left out.
+
+    Args:
+        statistics: of the training voices, `[M_voices, S]`. One that never changes (a channel
+            behind a ReLU that stays closed) is left out, whatever a new voice does to it.
+        n_components: P, at most S.
+    """
+    statistics = statistics.double()
+    mean, deviation = statistics.mean(dim=0), statistics.std(dim=0, correction=0)  # [S] both
+    scale = torch.where(deviation > _DEAD, 1.0 / deviation.clamp(min=_DEAD), 0.0)  # [S]
+    standard = (statistics - mean) * scale  # [M_voices, S]
+    _, axes = torch.linalg.eigh(standard.T @ standard)  # [S, S], the largest last
+    projection = scale[:, None] * axes.flip(1)[:, :n_components]
+    return mean.float(), projection.float()
 
 
 def fit_voice_head(

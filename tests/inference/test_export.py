@@ -22,7 +22,7 @@ from speech2face.audio.io import decode
 from speech2face.data.invented import draw as draw_portrait
 from speech2face.data.invented import traits_of
 from speech2face.inference.export import export, rounded_to_half, verify_parity
-from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, draw_frequencies
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig, TransposedTexture
 from speech2face.models.speech2face import Speech2Face
 from speech2face.models.warp import WarpConfig
@@ -88,17 +88,19 @@ def _fan_in(layer: nn.Module) -> float:
 
 def _heard(encoder: CompactVoiceEncoder) -> CompactVoiceEncoder:
     """The encoder with an untrained trunk that does react, and features of unit variance."""
-    for name, weight in encoder.lstm.named_parameters():
-        if "weight" in name:
-            nn.init.orthogonal_(weight)
-    frequencies, phases = draw_frequencies(256, 2048, gamma=0.5, generator=torch.Generator())
-    encoder.frequencies.copy_(frequencies)
-    encoder.phases.copy_(phases)
+    for layer in encoder.trunk.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                layer.bias.normal_(std=0.1)
+    encoder.frequencies.normal_(std=0.04)
+    encoder.phases.uniform_(0, 2 * math.pi)
     voices = ("slt", "rms", "awb", "kal16")
-    embeddings = torch.cat([encoder.speaker_embedding(speech(voice, 3)) for voice in voices])
-    encoder.embedding_mean.copy_(embeddings.mean(dim=0))
-    encoder.embedding_deviation.copy_(embeddings.std())
-    encoder.head.weight.normal_(std=1.0)
+    statistics = torch.cat([encoder.voice_statistics(speech(voice, 3)) for voice in voices])
+    encoder.statistics_mean.copy_(statistics.mean(dim=0))
+    scale = (statistics - encoder.statistics_mean).square().mean().sqrt()
+    encoder.projection.normal_(std=float(1 / scale / len(encoder.projection) ** 0.5))
+    encoder.head.weight.normal_(std=0.5)
     return encoder
 
 
@@ -126,7 +128,7 @@ def exported_whole(model: Speech2Face, tmp_path_factory: pytest.TempPathFactory)
     return path
 
 
-@pytest.mark.parametrize("seconds", [3.0, 6.0, 7.3, 20.0])
+@pytest.mark.parametrize("seconds", [3.0, 6.0, 6.37, 17.0])
 @pytest.mark.parametrize(
     ("voice", "exaggeration", "draw_seed"),
     [("slt", 0.0, None), ("rms", 1.4, None), ("awb", -1.0, 1), ("kal16", 0.7, 2)],
@@ -144,6 +146,15 @@ def test_graph_makes_the_face_that_torch_makes(
         rounded, exported, speech(voice, seconds), exaggeration=exaggeration, draw=draw
     )
     assert difference <= PARITY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [120.0, 150.0])
+def test_graph_makes_the_face_that_torch_makes_of_long_speech(
+    rounded: Speech2Face, exported: Path, seconds: float
+) -> None:
+    """Up to and beyond the length at which windows no longer follow one another."""
+    assert verify_parity(rounded, exported, speech("rms", seconds), exaggeration=1.4) <= PARITY
 
 
 def test_graph_of_full_precision_makes_the_face_of_the_model_itself(
@@ -183,7 +194,7 @@ def test_the_models_of_these_tests_tell_voices_exaggerations_and_draws_apart(
 
 def test_half_precision_halves_the_file(exported: Path, exported_whole: Path) -> None:
     assert exported.stat().st_size < 0.55 * exported_whole.stat().st_size
-    assert exported.stat().st_size < 20e6
+    assert exported.stat().st_size < 30e6
 
 
 def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, exported: Path) -> None:
@@ -201,10 +212,10 @@ def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, export
 def test_only_large_weights_are_rounded(model: Speech2Face, rounded: Speech2Face) -> None:
     after = rounded.state_dict()
     for name, weight in model.state_dict().items():
-        is_large = weight.numel() > 16_384  # 64 kB of float32
+        is_large = weight.numel() > 4096  # 16 kB of float32
         assert torch.equal(after[name], weight.half().float() if is_large else weight), name
     assert not torch.equal(model.state_dict()["mean_feature"].half().float(), model.mean_feature)
-    kernels = "voice_encoder.mel.kernels"  # derived from constants: no weight
+    kernels = "voice_encoder.fbank.kernels"  # derived from constants: no weight
     assert torch.equal(model.get_buffer(kernels), rounded.get_buffer(kernels))
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
-from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
+from speech2face.models.speech2face import Speech2Face
 
 D, R = 6, 3
 DECODER = FaceDecoderConfig(
@@ -111,12 +111,3 @@ def test_face_is_what_the_decoder_makes_of_the_feature(model: Speech2Face, voice
 def test_mean_feature_and_spread_travel_with_the_weights(model: Speech2Face) -> None:
     assert {"mean_feature", "spread"} <= model.state_dict().keys()
     assert not {name for name, _ in model.named_parameters()} & {"mean_feature", "spread"}
-
-
-def test_speaker_encoder_is_copied_and_what_belongs_to_its_training_is_left() -> None:
-    trunk = nn.Module()
-    trunk.lstm, trunk.linear = nn.LSTM(4, 3, 2), nn.Linear(3, 3)
-    source = {name: torch.randn_like(value) for name, value in trunk.state_dict().items()}
-    load_speaker_encoder(source | {"similarity_weight": torch.ones(1)}, trunk)
-    for name, value in trunk.state_dict().items():
-        assert torch.equal(value, source[name])

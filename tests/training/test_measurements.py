@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from speech2face.data.invented import draw, traits_of, write_world
@@ -34,17 +36,25 @@ class Stopped(Exception):
 
 
 class Trunk:
-    """Hears how long and how loud a waveform is; may be killed at its n-th."""
+    """Hears how loud a waveform is, times `gain`; may be killed at its n-th clip.
 
-    def __init__(self, killed_at: int | None = None) -> None:
-        self.lengths: list[int] = []
-        self.killed_at = killed_at
+    Its first waveform is no clip: `measure` asks once what it makes of a fixed one.
+    """
 
-    def speaker_embedding(self, waveform: Tensor) -> Tensor:
-        if len(self.lengths) == self.killed_at:
+    def __init__(self, killed_at: int | None = None, gain: float = 1.0) -> None:
+        self.heard: list[int] = []
+        self.killed_at, self.gain = killed_at, gain
+
+    @property
+    def lengths(self) -> list[int]:
+        """Samples of every clip."""
+        return self.heard[1:]
+
+    def voice_statistics(self, waveform: Tensor) -> Tensor:
+        if self.heard and len(self.lengths) == self.killed_at:
             raise Stopped
-        self.lengths.append(waveform.shape[1])
-        return torch.tensor([[float(waveform.abs().mean())] * 256])
+        self.heard.append(waveform.shape[1])
+        return self.gain * torch.tensor([[float(waveform.abs().mean())] * 1024])
 
 
 class Eye:
@@ -106,7 +116,7 @@ def test_every_clip_has_its_voice_its_photo_and_its_renders(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     result = measured(samples, tmp_path, Trunk())
-    assert result.embeddings.shape == (5, 256) and result.photo_features.shape == (5, 128)
+    assert result.embeddings.shape == (5, 1024) and result.photo_features.shape == (5, 128)
     assert result.persons == [sample.person for sample in samples]
     for row, sample in enumerate(samples):
         for render in RENDERS:
@@ -182,6 +192,52 @@ def test_a_render_that_was_not_measured_is_measured(samples: list[Sample], tmp_p
     measured(samples, tmp_path, Trunk(), [CANONICAL])
     again = Trunk()
     assert measured(samples, tmp_path, again).pictures.keys() == set(RENDERS)
+    assert len(again.lengths) == 5
+
+
+class Blind(Eye):
+    """Cannot look again."""
+
+    def locate(self, image: np.ndarray) -> LocatedFace:
+        raise AssertionError("a picture was measured again")
+
+
+@pytest.mark.parametrize("gain", [0.9, 1.1])
+def test_another_trunk_hears_every_voice_anew_and_no_picture_is_looked_at(
+    gain: float, samples: list[Sample], tmp_path: Path
+) -> None:
+    first = measured(samples, tmp_path, Trunk())
+    other = Trunk(gain=gain)
+    instruments: Any = Instruments(other, Blind(), Recogniser())  # type: ignore[arg-type]
+    second = measure(samples, RENDERS, instruments, tmp_path, progress=lambda n_done: None)
+    assert len(other.lengths) == 5
+    torch.testing.assert_close(second.embeddings, gain * first.embeddings)
+    assert are_equal(replace(second, embeddings=first.embeddings), first)
+    again = Trunk(gain=gain)
+    assert are_equal(second, measured(samples, tmp_path, again))
+    assert not again.lengths
+
+
+def test_a_trunk_that_differs_in_the_last_digits_is_the_same(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    first = measured(samples, tmp_path, Trunk())
+    again = Trunk(gain=1 + 1e-6)  # as another processor might
+    assert are_equal(first, measured(samples, tmp_path, again))
+    assert not again.lengths
+
+
+def test_measurements_that_do_not_say_whose_trunk_heard_them_are_heard_anew(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    measured(samples, tmp_path, Trunk())
+    for file in tmp_path.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as stored:
+            group = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            metadata = stored.metadata()
+        save_file({n: v for n, v in group.items() if n != measurements.PROBE}, file, metadata)
+    again = Trunk()
+    measured(samples, tmp_path, again)
     assert len(again.lengths) == 5
 
 

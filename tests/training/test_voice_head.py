@@ -5,7 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from speech2face.training.voice_head import (
@@ -13,6 +15,7 @@ from speech2face.training.voice_head import (
     fit_voice_head,
     person_folds,
     predict_unseen,
+    principal_components,
     restoring_gain,
     ridge_weights,
     spread_factor,
@@ -143,3 +146,36 @@ def test_convention_normal_draws_times_the_spread_scatter_like_the_residual() ->
 def test_definite_although_residuals_span_too_few_directions() -> None:
     residual = torch.randn(3, SIZE, generator=seeded(4), dtype=torch.float64)
     assert torch.linalg.matrix_rank(spread_factor(residual)) == SIZE
+
+
+def statistics() -> Tensor:
+    """Of forty voices, `[40, 6]`: of several scales, two that go together, one that never moves."""
+    values = torch.randn(N_VOICES, 6, generator=seeded(5)) * torch.tensor([3, 1, 0.1, 0.01, 1, 0])
+    values[:, 4] = values[:, 1] + 0.1 * values[:, 4]
+    return values + torch.tensor([5.0, -1, 0, 0.2, 0, 0.7])
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 5])
+def test_components_are_scikit_learns_of_standardised_statistics(n_components: int) -> None:
+    values = statistics()
+    mean, projection = principal_components(values, n_components)
+    ours = ((values - mean) @ projection).numpy()
+    theirs = PCA(n_components).fit_transform(StandardScaler().fit_transform(values.numpy()))
+    signs = np.sign((ours * theirs).sum(axis=0))  # of an axis, free
+    np.testing.assert_allclose(ours * signs, theirs, atol=1e-4)
+
+
+def test_all_components_keep_the_distances_of_standardised_statistics() -> None:
+    values = statistics()
+    mean, projection = principal_components(values, 6)
+    standard = torch.from_numpy(StandardScaler().fit_transform(values.numpy()))
+    ours = (values - mean).double() @ projection.double()
+    distances = torch.cdist(standard.double(), standard.double())
+    torch.testing.assert_close(torch.cdist(ours, ours), distances, rtol=0, atol=1e-4)
+
+
+def test_a_statistic_that_never_moved_is_not_listened_to() -> None:
+    _, projection = principal_components(statistics(), 6)
+    assert projection.isfinite().all()
+    assert not projection[5].any()
+    assert projection[:5].any(dim=1).all()
