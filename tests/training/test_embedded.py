@@ -184,6 +184,17 @@ def test_what_is_kept_of_a_run_is_the_model_and_its_settings(
     assert have_equal_bits(trained, again)
 
 
+def test_the_kernel_is_that_of_all_statistics_however_many_components_it_looks_at(
+    trained: Embedded,
+) -> None:
+    voice = tiny_recipe.config().voice
+    encoder = trained.model.voice_encoder
+    frequencies, projection = encoder.get_buffer("frequencies"), encoder.get_buffer("projection")
+    assert (projection.shape, len(frequencies)) == ((1024, voice.n_components), voice.n_components)
+    # E cos(w (x - y)) = exp(-s^2 |x - y|^2 / 2) for w of deviation s, by definition of the kernel
+    assert float(frequencies.square().mean()) == pytest.approx(2 * voice.gamma / 1024, rel=0.2)
+
+
 def test_clips_that_lack_a_picture_are_left_out(tiny_page: Path) -> None:
     samples = samples_of(tiny_page, "train")
     config = tiny_recipe.config()
