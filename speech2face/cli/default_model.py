@@ -20,7 +20,7 @@ Train the embedded model from the clips of the paper's project page, and write
   OUT/default-photo.safetensors    what lets it make faces from photos as well (F2F)
 
 DIR is a checkout of the page's repository, or the prepared folder (with manifest.jsonl). Only its
-train clips are learned from, val is watched, test is never opened.
+train clips are learned from; test is never opened.
 """
 EPILOG = """\
 examples:
@@ -123,7 +123,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
         "version": VERSION,
         "licence": LICENCE,
         "default_exaggeration": config.default_exaggeration,
-        "face_feature": f"canonical face code, {config.decoder.feature_size} components",
+        "face_feature": f"canonical face code, {config.code_size} components",
         "photo_recogniser": DlibFaceEncoder.name,
         "trained_on": CORPUS,
         "trained_with": [FROZEN_NETWORKS[0]["name"]],
@@ -131,11 +131,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
     recorded = {
         "clips": _counts(samples, config),
         "frozen_networks": list(FROZEN_NETWORKS),
-        "seed": {
-            "drawing": config.drawing.plan.seed,
-            "decoding": config.decoding.plan.seed,
-            "voice": config.voice.seed,
-        },
+        "seed": config.voice.seed,
         "recipe": to_json(config),
         "torch": torch.__version__,
         "commit": _commit(),
@@ -178,14 +174,10 @@ def _require_instruments() -> None:
 
 def _counts(samples: Sequence[Any], config: Any) -> dict[str, dict[str, int]]:
     """Clips and persons by split, those left out not counted."""
-    from speech2face.training.embedded import SPLITS, usable
+    from speech2face.training.embedded import SPLIT, usable
 
-    counts: dict[str, dict[str, int]] = {}
-    for split in SPLITS:
-        used = usable(samples, split, config)
-        persons = {sample.person for sample in used}
-        counts[split] = {"clips": len(used), "persons": len(persons)}
-    return counts
+    used = usable(samples, SPLIT, config)
+    return {SPLIT: {"clips": len(used), "persons": len({sample.person for sample in used})}}
 
 
 def _commit() -> str:

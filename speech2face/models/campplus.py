@@ -1,9 +1,9 @@
 """CAM++: a speaker encoder of densely connected layers that mask what they hear by its context.
 
 Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware
-Masking" (Interspeech 2023), down to its last frame-level layer; what follows there, one linear
-layer that throws away whatever does not tell speakers apart, is not kept. A frame here is a column
-of features; the network halves their number.
+Masking" (Interspeech 2023), down to the linear layer that makes a speaker embedding. The batch norm
+behind that layer has no weights of its own and is not kept. A frame here is a column of features;
+the network halves their number.
 
 The network is frozen, so each batch norm is what it is to a frozen network: a scale and a shift a
 channel. Where a convolution stands before it, both are folded into the weights of that
@@ -32,6 +32,7 @@ class CampplusConfig:
     growth: int = 32  # channels that every dense layer adds
     n_layers: tuple[int, ...] = (12, 24, 16)  # of each block
     dilations: tuple[int, ...] = (1, 2, 2)  # of each block
+    embedding_size: int = 192
 
     @property
     def n_channels(self) -> int:
@@ -170,6 +171,7 @@ class Campplus(nn.Module):
             )
         )
         self.norm = Affine(config.n_channels)
+        self.embedding = nn.Linear(2 * config.n_channels, config.embedding_size, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         x = self.tdnn(self.front(features.transpose(1, 2))).relu()  # [B, 128, T']

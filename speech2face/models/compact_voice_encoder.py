@@ -1,11 +1,11 @@
-"""The compact voice encoder: a pretrained speaker encoder, then a small non-linear head.
+"""The compact voice encoder: a pretrained speaker encoder, then one linear map to a face.
 
 The trunk is CAM++ (Wang et al., Interspeech 2023) as published by 3D-Speaker. It was trained to
-tell speakers apart and has heard far more of them than 700 paired clips can replace. What is kept
-of a voice are mean and standard deviation over time of its last frame-level layer: the layer behind
-them throws away what does not tell speakers apart, and predicts faces worse (docs/experiments.md).
-The head is kernel ridge regression written with random Fourier features (Rahimi & Recht, NeurIPS
-2007): the same function as a Gaussian kernel would give, without a single training voice stored.
+tell speakers apart and has heard far more of them than 700 paired clips can replace. A voice is
+seen twice: as mean and standard deviation over time of the trunk's last frame-level layer, which
+still know language and manner of speaking, and as the speaker embedding that is made of them, which
+knows what stays the same. With both, a linear head predicts faces as well as a kernel does
+(docs/experiments.md).
 
 Speech is heard in windows of three seconds, whose statistics are averaged. Up to two minutes all of
 it is heard; from longer speech windows are taken at even distances, which bounds the memory.
@@ -28,9 +28,7 @@ MIN_SECONDS = 3
 class CompactVoiceEncoderConfig:
     """Sizes of the trunk (fixed by the pretrained weights) and of the head (ours)."""
 
-    feature_size: int = 160  # D: the code of a canonical face
-    n_components: int = 128  # P: principal components of the statistics
-    n_fourier: int = 2048  # M: random features of the head
+    feature_size: int = 384  # D: the code of a canonical face
     window_frames: int = 300  # 3 s: what the trunk was trained on
     max_windows: int = 40  # 2 minutes
     trunk: CampplusConfig = field(default_factory=CampplusConfig)
@@ -40,25 +38,21 @@ class CompactVoiceEncoderConfig:
         """S: a mean and a deviation a channel of the trunk; 1024 of the pretrained one."""
         return 2 * self.trunk.n_channels
 
+    @property
+    def n_views(self) -> int:
+        """V: numbers that describe a voice, statistics and embedding; 1216 of the pretrained."""
+        return self.n_statistics + self.trunk.embedding_size
+
 
 class CompactVoiceEncoder(nn.Module):
     """Waveforms at 16 kHz, `[B, L]` with L of 3 s or more, to face features `[B, D]`."""
-
-    statistics_mean: Tensor
-    projection: Tensor
-    frequencies: Tensor
-    phases: Tensor
 
     def __init__(self, config: CompactVoiceEncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CompactVoiceEncoderConfig()
         self.fbank = LogMelFilterbank()
         self.trunk = Campplus(config.trunk).requires_grad_(False)  # frozen
-        self.register_buffer("statistics_mean", torch.zeros(config.n_statistics))
-        self.register_buffer("projection", torch.zeros(config.n_statistics, config.n_components))
-        self.register_buffer("frequencies", torch.zeros(config.n_components, config.n_fourier))
-        self.register_buffer("phases", torch.zeros(config.n_fourier))
-        self.head = nn.Linear(config.n_fourier, config.feature_size)
+        self.head = nn.Linear(config.n_views, config.feature_size)
 
     def voice_statistics(self, waveform: Tensor) -> Tensor:
         """Mean over windows of the trunk's statistics over time, `[B, S]`.
@@ -75,15 +69,15 @@ class CompactVoiceEncoder(nn.Module):
         mean: Tensor = statistics.reshape(n_voices, n_windows, -1).mean(dim=1)  # [B, S]
         return mean
 
-    def fourier_features(self, statistics: Tensor) -> Tensor:
-        """Random features whose inner products are a Gaussian kernel, `[B, S]` to `[B, M]`."""
-        standard = (statistics - self.statistics_mean) @ self.projection  # [B, P]
-        angle = standard @ self.frequencies + self.phases  # [B, M]
-        features: Tensor = torch.cos(angle) * (2.0 / self.config.n_fourier) ** 0.5
-        return features
+    def views(self, statistics: Tensor) -> Tensor:
+        """What the head sees of a voice: its statistics and their embedding, `[B, S]` to `[B, V]`.
+
+        The embedding is linear: that of averaged statistics is the average of the windows'.
+        """
+        return torch.cat([statistics, self.trunk.embedding(statistics)], dim=-1)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        feature: Tensor = self.head(self.fourier_features(self.voice_statistics(waveform)))
+        feature: Tensor = self.head(self.views(self.voice_statistics(waveform)))
         return feature  # [B, D]
 
     def _windows(self, features: Tensor) -> Tensor:
@@ -110,13 +104,3 @@ def _refuse_short(waveform: Tensor) -> None:
     if seconds < MIN_SECONDS:
         problem = f"speech of {seconds:.3f} s"
         raise Speech2FaceError(problem, f"give {MIN_SECONDS} s or more: repeat it")
-
-
-def draw_frequencies(
-    size: int, n_fourier: int, *, gamma: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Frequencies `[size, M]` and phases `[M]` of the kernel exp(-gamma |x - y|^2 / size)."""
-    deviation = (2.0 * gamma / size) ** 0.5
-    frequencies = torch.randn(size, n_fourier, generator=generator) * deviation
-    phases = torch.rand(n_fourier, generator=generator) * 2 * torch.pi
-    return frequencies, phases

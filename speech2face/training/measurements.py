@@ -39,7 +39,7 @@ class Measurements:
     """Of M clips, in the order of their samples."""
 
     samples: tuple[Sample, ...]
-    embeddings: Tensor  # [M, 1024]: statistics of the voices
+    statistics: Tensor  # [M, 1024], of the voices
     photo_features: Tensor  # [M, 128]
     render_features: dict[str, Tensor]  # by render: [M, 128]
     landmarks: dict[str, Tensor]  # by render: [M, 68, 2], pixels
@@ -90,7 +90,7 @@ def measure(
     joined = {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
     return Measurements(
         samples=tuple(samples),
-        embeddings=joined["embedding"],
+        statistics=joined["statistics"],
         photo_features=joined["photo"],
         render_features={render: joined[f"feature.{render}"] for render in renders},
         landmarks={render: joined[f"landmarks.{render}"] for render in renders},
@@ -149,7 +149,7 @@ def _measured_group(
     elif _is_close(group.pop(PROBE, None), probe):
         return group
     else:
-        group["embedding"] = torch.stack([_hear(sample, instruments.trunk) for sample in samples])
+        group["statistics"] = torch.stack([_hear(sample, instruments.trunk) for sample in samples])
     _keep(group | {PROBE: probe}, ids, file)
     return group
 
@@ -185,7 +185,7 @@ def _measure_clip(
     sample: Sample, renders: Sequence[str], instruments: Instruments
 ) -> dict[str, Tensor]:
     clip = {
-        "embedding": _hear(sample, instruments.trunk),
+        "statistics": _hear(sample, instruments.trunk),
         "photo": _locate(_photo(sample), instruments)[1],
     }
     for render in renders:

@@ -1,9 +1,10 @@
 """The head of the compact voice encoder, in closed form, and the spread around its prediction.
 
-Two ridge regressions share the random features of a voice: one learns what a large model made of
-the same voice (a teacher: little noise, little bias for 700 people to correct), one what the true
-face is (unbiased, and so noisy that it shrinks to the mean). Their sum, each coordinate given back
-part of the variance that shrinking took, is the prediction.
+Two ridge regressions see the same standardised voices: one learns what a large model made of the
+same voice (a teacher: little noise, little bias for 700 people to correct), one what the true face
+is (unbiased, and so noisy that it shrinks to the mean). Their sum is the prediction, each
+coordinate of the face given back the variance that shrinking took: without it, what is left of a
+face is its tone and its gender, and recognisers read little else from it.
 """
 
 from collections.abc import Sequence
@@ -20,92 +21,91 @@ _DEAD = 1e-6  # standard deviation over voices; statistics that live have 1e-3 a
 class VoiceHeadConfig:
     """Chosen on the train and val splits; see docs/experiments.md for what else was tried."""
 
-    gamma: float = 0.1  # of the kernel exp(-gamma |x - y|^2 / 1024) of standardised statistics
-    n_components: int = 128  # of the statistics that the kernel looks at
-    n_fourier: int = 2048
-    teacher_ridge: float = 0.15
-    true_ridge: float = 1.0
+    embedding_share: float = 0.5  # of the variance of a voice, beside its statistics
+    teacher_ridge: float = 1.5
+    true_ridge: float = 3.0
     true_share: float = 1.0  # weight of the true faces' regression beside the teacher's
-    gain: float = 0.5  # 0: predictions as they are, 1: every coordinate with its true variance
+    gain: float = 1.0  # of the face; 0: predictions as they are, 1: in proportion to true spreads
+    face_share: float = 0.7  # of the spread of both sums together that the face is given
+    surround_share: float = 1.3  # and that hair, shoulders and ground are given
     n_folds: int = 5  # for what can only be measured on voices that were not fitted
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class VoiceHead:
-    """A linear map of Fourier features `[M]` to codes `[D]`, and what it leaves open."""
+    """A linear map of a voice's views `[V]` to codes `[D]`, and what it leaves open."""
 
-    weight: Tensor  # [D, M]
+    weight: Tensor  # [D, V]
     bias: Tensor  # [D]
     spread: Tensor  # [D, D]: normal draws times it have the covariance of the residual
 
 
-def principal_components(statistics: Tensor, n_components: int) -> tuple[Tensor, Tensor]:
-    """Mean `[S]` and projection `[S, P]` to principal components of standardised statistics.
-
-    (x - mean) @ projection are the first P coordinates of x, each statistic first brought to unit
-    deviation, on orthonormal axes: distances are those of all statistics, less what is left out.
+def standard_scale(views: Tensor, shares: Sequence[tuple[int, float]]) -> Tensor:
+    """Factors `[V]` that give every view its share of a variance of 1, evenly over its numbers.
 
     Args:
-        statistics: of the training voices, `[M_voices, S]`. One that never changes (a channel
-            behind a ReLU that stays closed) is left out, whatever a new voice does to it.
-        n_components: P, at most S.
+        views: of the training voices, side by side, `[M_voices, V]`. A number that never changes (a
+            channel behind a ReLU that stays closed) is left out, whatever a new voice does to it.
+        shares: size and share of each view, in order.
     """
-    statistics = statistics.double()
-    mean, deviation = statistics.mean(dim=0), statistics.std(dim=0, correction=0)  # [S] both
-    scale = torch.where(deviation > _DEAD, 1.0 / deviation.clamp(min=_DEAD), 0.0)  # [S]
-    standard = (statistics - mean) * scale  # [M_voices, S]
-    _, axes = torch.linalg.eigh(standard.T @ standard)  # [S, S], the largest last
-    projection = scale[:, None] * axes.flip(1)[:, :n_components]
-    return mean.float(), projection.float()
+    deviation = views.std(dim=0, correction=0)  # [V]
+    weight = torch.cat([views.new_full((size,), (share / size) ** 0.5) for size, share in shares])
+    return torch.where(deviation > _DEAD, weight / deviation.clamp(min=_DEAD), 0.0)
 
 
 def fit_voice_head(
-    features: Tensor,
+    views: Tensor,
+    n_statistics: int,
     teacher: Tensor,
     true: Tensor,
     persons: Sequence[str],
     config: VoiceHeadConfig,
+    *,
+    n_face: int,
 ) -> VoiceHead:
-    """Regress codes on Fourier features.
+    """Regress codes on voices.
 
     Args:
-        features: of the training voices, `[M_voices, M]`.
+        views: of the training voices, statistics, then embedding, `[M_voices, V]`.
+        n_statistics: how many of the V numbers are statistics.
         teacher: codes of what the teacher made of them, `[M_voices, D]`.
         true: codes of the canonical true faces, `[M_voices, D]`.
         persons: who speaks, M_voices names; a person is never in two folds.
         config: ridges, gain and folds.
+        n_face: how many coordinates of a code, the first ones, are of the face.
 
     Returns:
-        The map, which sends the mean of `features` to the mean of `true`, and the spread of true
+        The map, which sends the mean of `views` to the mean of `true`, and the spread of true
         faces around what folds without their person predict.
     """
-    features, teacher, true = features.double(), teacher.double(), true.double()
+    views, teacher, true = views.double(), teacher.double(), true.double()
+    sizes = (n_statistics, views.shape[1] - n_statistics)
+    shares = (1.0 - config.embedding_share, config.embedding_share)
+    scale = standard_scale(views, tuple(zip(sizes, shares, strict=True)))  # [V]
+    features = views * scale
     unseen_teacher = predict_unseen(features, teacher, persons, config.teacher_ridge, config)
     unseen_true = predict_unseen(features, true, persons, config.true_ridge, config)
-    parts = (
-        (teacher, config.teacher_ridge, restoring_gain(unseen_teacher, teacher, config.gain)),
-        (
-            true,
-            config.true_ridge,
-            config.true_share * restoring_gain(unseen_true, true, config.gain),
-        ),
+    summed = ridge_weights(features, teacher, config.teacher_ridge) + (
+        config.true_share * ridge_weights(features, true, config.true_ridge)
+    )  # [V, D]
+    unseen = unseen_teacher + config.true_share * unseen_true
+    gain = torch.full((true.shape[1],), config.surround_share, dtype=torch.float64)  # [D]
+    gain[:n_face] = config.face_share * restoring_gain(
+        unseen[:, :n_face], true[:, :n_face], config.gain
     )
-    weight = sum(
-        (ridge_weights(features, codes, ridge) * gain for codes, ridge, gain in parts),
-        start=torch.zeros(features.shape[1], teacher.shape[1], dtype=torch.float64),
-    )  # [M, D]
+    weight = scale[:, None] * summed * gain
     mean_face = true.mean(dim=0)  # [D]
-    bias = mean_face - features.mean(dim=0) @ weight
+    bias = mean_face - views.mean(dim=0) @ weight
     residual = true - mean_face - unseen_true  # [M_voices, D]
     return VoiceHead(weight.T.float(), bias.float(), spread_factor(residual).float())
 
 
 def ridge_weights(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
-    """Weights `[M, D]` of the ridge regression of centred codes on centred features.
+    """Weights `[V, D]` of the ridge regression of centred codes on centred features.
 
     Args:
-        features: `[M_voices, M]`.
+        features: `[M_voices, V]`.
         codes: `[M_voices, D]`.
         ridge: added to the diagonal of the Gram matrix; the dual form, as voices are fewer than
             features.
