@@ -1,4 +1,4 @@
-"""The recipe of the embedded model at toy size: twelve drawn people, networks of a few thousand."""
+"""The recipe of the embedded model at toy size: twelve drawn people, codes of six coordinates."""
 
 import importlib.util
 import json
@@ -19,13 +19,11 @@ from speech2face.training.config import to_toml, with_differences
 from speech2face.training.embedded import Embedded, EmbeddedConfig, train_embedded
 
 N_PERSONS = 12  # 8 train, 2 val, 2 test
-PLAN = {"batch_size": 4, "total_samples": 16, "validate_every": 8, "checkpoint_every": 4}
 DIFFERENCES: dict[str, Any] = {  # from the recipe
     "renders": ["canonical", "s2f_exg1.4"],
-    "voice": {"n_components": 6, "n_fourier": 64, "n_folds": 3},
-    "decoder": {"feature_size": 6, "hidden_size": 12, "channels": [4, 4, 4, 4, 4]},
-    "drawing": {"plan": PLAN},
-    "decoding": {"plan": PLAN},
+    "n_face": 4,
+    "n_surround": 2,
+    "voice": {"n_folds": 3},
 }
 
 

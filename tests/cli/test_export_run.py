@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,22 @@ from speech2face.models.checkpoint import Checkpoint, save_checkpoint
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, CompactVoiceEncoderConfig
 from speech2face.models.face_decoder import FaceDecoder
 from speech2face.models.speech2face import Speech2Face
-from speech2face.training.embedded import DECODER, EmbeddedConfig, load_embedded
+from speech2face.training.embedded import EmbeddedConfig, load_embedded
 from speech2face.training.voice_head import VoiceHeadConfig
 
 VOICE = str(EXAMPLES / "slt.ogg")
 CONFIG = EmbeddedConfig(
     default_exaggeration=0.9,
-    voice=VoiceHeadConfig(n_fourier=16),
-    decoder=replace(DECODER, feature_size=4, hidden_size=8, channels=(4, 4, 4, 4, 4)),
+    n_face=3,
+    n_surround=1,
+    voice=VoiceHeadConfig(gain=0.25),
 )
 
 
 @pytest.fixture(scope="module")
 def untrained() -> Speech2Face:
     torch.manual_seed(0)
-    encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=4, n_fourier=16))
+    encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=4))
     decoder = FaceDecoder(CONFIG.decoder)
     return Speech2Face(encoder, decoder, torch.randn(4), torch.randn(4, 4)).eval()
 
@@ -71,7 +71,7 @@ def test_card_and_photo_map_stand_beside_the_file(run_dir: Path, tmp_path: Path)
     card = json.loads((tmp_path / "mine.json").read_text())
     assert card["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert (card["name"], card["licence"], card["trained_on"]) == ("mine", "CC0-1.0", "nobody")
-    assert card["recipe"]["voice"]["n_fourier"] == CONFIG.voice.n_fourier
+    assert card["recipe"]["voice"]["gain"] == CONFIG.voice.gain
 
 
 def test_file_that_exists_is_kept_without_force(

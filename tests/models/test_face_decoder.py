@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
-from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
+from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig, clear_haze
 from speech2face.models.warp import WarpConfig, warp_image
 
 TINY = FaceDecoderConfig(
@@ -179,6 +179,64 @@ def test_linear_texture_of_low_rank_spans_that_many_textures() -> None:
     assert n_parameters(decoder.texture) == 6 * 2 + 2 * 768 + 768
 
 
+@pytest.mark.parametrize("size", [4, 8])
+def test_a_small_linear_texture_is_enlarged_to_the_image(size: int) -> None:
+    decoder = tiny_decoder(texture_branch="linear", texture_size=size, texture_bias=False)
+    assert n_parameters(decoder.texture) == (6 + 1) * 3 * size * size
+    nn.init.zeros_(decoder.texture.textures.weight)
+    grey = torch.tensor([0.2, 0.5, 0.9])
+    decoder.texture.textures.bias.data = grey.repeat_interleave(size * size)
+    texture = decoder(random_feature(2)).texture
+    torch.testing.assert_close(texture, grey[:, None, None].expand(2, 3, 16, 16))
+
+
+def test_enlarging_keeps_left_left_and_the_drawn_values_in_the_mean() -> None:
+    decoder = tiny_decoder(texture_branch="linear", texture_size=8, texture_bias=False)
+    nn.init.zeros_(decoder.texture.textures.weight)
+    ramp = torch.linspace(0.1, 0.9, 8).expand(3, 8, 8)
+    decoder.texture.textures.bias.data = ramp.flatten()
+    texture = decoder(random_feature(1)).texture[0]
+    halved = nn.functional.avg_pool2d(texture, 2)
+    torch.testing.assert_close(halved[..., 2:-2], ramp[..., 2:-2], atol=0.01, rtol=0)
+
+
+def test_haze_is_cleared_by_hand_worked_values() -> None:
+    """Cover 0.1 of a haze of 0.4: smoothstep(1/4) = 3/16 - 2/64 = 0.15625 of it stays."""
+    texture = torch.ones(1, 3, 1, 4)
+    texture[0, 1] = torch.tensor([[1.0, 0.9, 0.6, 0.2]])  # the darkest channel decides
+    texture[0, 0] = torch.tensor([[1.0, 0.96, 0.8, 0.2]])
+    outside = clear_haze(texture, torch.zeros(1, 4), 0.4)
+    expected = torch.tensor([1.0, 1 - 0.1 * 0.15625, 0.6, 0.2])
+    torch.testing.assert_close(outside[0, 1, 0], expected)
+    expected = torch.tensor([1.0, 1 - 0.04 * 0.15625, 0.8, 0.2])
+    torch.testing.assert_close(outside[0, 0, 0], expected)
+    torch.testing.assert_close(clear_haze(texture, torch.ones(1, 4), 0.4), texture)
+    half = clear_haze(texture, torch.full((1, 4), 0.5), 0.4)
+    torch.testing.assert_close(half, (texture + outside) / 2)
+
+
+def test_clearing_never_darkens_and_never_turns_an_order_round() -> None:
+    generator = torch.Generator().manual_seed(5)
+    texture = torch.rand(2, 3, 16, 16, generator=generator)
+    cleared = clear_haze(texture, torch.zeros(16, 16), 0.4)
+    assert (cleared >= texture).all()
+    grey = torch.linspace(1, 0, 50).expand(1, 3, 1, 50)
+    assert (clear_haze(grey, torch.zeros(1, 50), 0.4).diff(dim=-1) <= 0).all()
+
+
+def test_haze_is_cleared_around_the_face_alone() -> None:
+    mean = torch.rand(7, 2, generator=torch.Generator().manual_seed(4)) * 6 + 5
+    changes = {"texture_bias": True, "haze": 0.5, "face_reach": 0.5}
+    config = FaceDecoderConfig(**(vars(TINY) | changes))
+    decoder = FaceDecoder(config, mean)
+    nn.init.zeros_(decoder.texture.colour.weight)
+    nn.init.constant_(decoder.texture.colour.bias, 0.9)
+    texture = decoder.decode_parts(random_feature(1))[1][0].detach()
+    centre = (mean.amin(dim=0) + mean.amax(dim=0)).div(2).round().int().tolist()
+    assert float(texture[0, centre[1], centre[0]]) == pytest.approx(0.9, abs=1e-3)
+    assert texture[:, 0, 0].min() > 0.98
+
+
 def test_mean_landmarks_travel_with_the_weights() -> None:
     mean = 16 * torch.rand(7, 2, generator=torch.Generator().manual_seed(4))
     trained, restored = FaceDecoder(TINY, mean_landmarks=mean), FaceDecoder(TINY)
@@ -203,7 +261,9 @@ def test_exported_decoder_equals_torch(
         landmark_widths=(16,),
         texture_branch=texture_branch,
         texture_rank=8,
+        texture_size=112,
         texture_bias=True,
+        haze=0.4,
         warp=WarpConfig(flow_stride=flow_stride),
     )
     decoder = FaceDecoder(config, mean_landmarks=face_landmarks.mean(dim=0))
@@ -232,6 +292,9 @@ def smooth(picture: Tensor) -> Tensor:
         ({"hidden_size": 0}, "positive"),
         ({"channels": (8, 0)}, "positive"),
         ({"texture_rank": -2}, "positive"),
+        ({"texture_size": -8}, "positive"),
+        ({"haze": 1.0}, "darkness"),
+        ({"haze": -0.1}, "darkness"),
     ],
 )
 def test_sizes_out_of_range_are_refused(change: dict[str, object], message: str) -> None:

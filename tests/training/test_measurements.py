@@ -102,7 +102,7 @@ def measured(
 
 
 def tensors(measured: Measurements) -> Iterator[Tensor]:
-    yield from (measured.embeddings, measured.photo_features)
+    yield from (measured.statistics, measured.photo_features)
     for by_render in (measured.render_features, measured.landmarks, measured.pictures):
         yield from by_render.values()
 
@@ -116,7 +116,7 @@ def test_every_clip_has_its_voice_its_photo_and_its_renders(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     result = measured(samples, tmp_path, Trunk())
-    assert result.embeddings.shape == (5, 1024) and result.photo_features.shape == (5, 128)
+    assert result.statistics.shape == (5, 1024) and result.photo_features.shape == (5, 128)
     assert result.persons == [sample.person for sample in samples]
     for row, sample in enumerate(samples):
         for render in RENDERS:
@@ -137,7 +137,7 @@ def test_a_voice_is_heard_without_its_repetitions_and_tiled_to_six_seconds(
     first = replace(samples[0], seconds=0.75)
     result = measured([first, samples[0]], tmp_path, trunk)
     assert trunk.lengths == [96_000, 96_000]
-    assert not torch.equal(result.embeddings[0], result.embeddings[1])
+    assert not torch.equal(result.statistics[0], result.statistics[1])
 
 
 def test_what_is_kept_has_equal_bits_and_nothing_is_measured_again(
@@ -211,8 +211,8 @@ def test_another_trunk_hears_every_voice_anew_and_no_picture_is_looked_at(
     instruments: Any = Instruments(other, Blind(), Recogniser())  # type: ignore[arg-type]
     second = measure(samples, RENDERS, instruments, tmp_path, progress=lambda n_done: None)
     assert len(other.lengths) == 5
-    torch.testing.assert_close(second.embeddings, gain * first.embeddings)
-    assert are_equal(replace(second, embeddings=first.embeddings), first)
+    torch.testing.assert_close(second.statistics, gain * first.statistics)
+    assert are_equal(replace(second, statistics=first.statistics), first)
     again = Trunk(gain=gain)
     assert are_equal(second, measured(samples, tmp_path, again))
     assert not again.lengths

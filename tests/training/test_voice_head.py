@@ -5,25 +5,29 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from speech2face.training.voice_head import (
+    VoiceHead,
     VoiceHeadConfig,
     fit_voice_head,
     person_folds,
     predict_unseen,
-    principal_components,
     restoring_gain,
     ridge_weights,
     spread_factor,
+    standard_scale,
 )
 
 N_VOICES, N_FEATURES, SIZE = 40, 60, 4
 PERSONS = [f"p{number // 2:02d}" for number in range(N_VOICES)]  # two clips a person
-PLAIN = VoiceHeadConfig(gain=0.0, teacher_ridge=0.3, true_ridge=2.0)  # no variance given back
+N_STATISTICS = 40  # of the features; the rest plays the embedding
+N_FACE = 3
+PLAIN = VoiceHeadConfig(  # no variance given back
+    gain=0.0, face_share=1.0, surround_share=1.0, teacher_ridge=0.3, true_ridge=2.0
+)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -38,6 +42,19 @@ def voices() -> tuple[Tensor, Tensor, Tensor]:
     scale = torch.tensor([4.0, 2.0, 1.0, 0.5], dtype=torch.float64)
     teacher = (features @ slopes / 8 + 0.3 * noise[0]) * scale - 1
     return features, teacher, (features @ slopes / 8 + 2 * noise[1]) * scale + 2
+
+
+def fitted(features: Tensor, teacher: Tensor, true: Tensor, config: VoiceHeadConfig) -> VoiceHead:
+    return fit_voice_head(features, N_STATISTICS, teacher, true, PERSONS, config, n_face=N_FACE)
+
+
+def standardised(features: Tensor, embedding_share: float = 0.5) -> Tensor:
+    """Both views with deviation 1, then less the larger they are, by hand."""
+    values = StandardScaler().fit_transform(features.numpy())
+    n_embedding = N_FEATURES - N_STATISTICS
+    values[:, :N_STATISTICS] *= np.sqrt((1 - embedding_share) / N_STATISTICS)
+    values[:, N_STATISTICS:] *= np.sqrt(embedding_share / n_embedding)
+    return torch.from_numpy(values)
 
 
 def scikit_learns(features: Tensor, codes: Tensor, ridge: float) -> Ridge:
@@ -55,22 +72,59 @@ def test_dual_weights_are_scikit_learns_and_solve_the_normal_equations(ridge: fl
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_without_gain_the_head_is_the_sum_of_both_regressions(share: float) -> None:
+@pytest.mark.parametrize("embedding_share", [0.2, 0.5])
+def test_without_gain_the_head_is_the_sum_of_both_regressions(
+    share: float, embedding_share: float
+) -> None:
     features, teacher, true = voices()
-    config = VoiceHeadConfig(**(vars(PLAIN) | {"true_share": share}))
-    head = fit_voice_head(features, teacher, true, PERSONS, config)
-    first = scikit_learns(features, teacher, config.teacher_ridge).coef_
-    second = scikit_learns(features, true, config.true_ridge).coef_
-    np.testing.assert_allclose(head.weight, first + share * second, atol=1e-5)
+    changes = {"true_share": share, "embedding_share": embedding_share}
+    config = VoiceHeadConfig(**(vars(PLAIN) | changes))
+    head = fitted(features, teacher, true, config)
+    seen = standardised(features, embedding_share)
+    first = scikit_learns(seen, teacher, config.teacher_ridge).predict(seen.numpy())
+    second = scikit_learns(seen, true, config.true_ridge).predict(seen.numpy())
+    expected = first - first.mean(axis=0) + share * (second - second.mean(axis=0))
+    predicted = features.float() @ head.weight.T + head.bias
+    np.testing.assert_allclose(predicted, expected + true.numpy().mean(axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.5, 1.0])
 def test_the_mean_voice_is_given_the_mean_face(gain: float) -> None:
     features, teacher, true = voices()
-    config = VoiceHeadConfig(**(vars(PLAIN) | {"gain": gain}))
-    head = fit_voice_head(features, teacher, true, PERSONS, config)
+    head = fitted(features, teacher, true, VoiceHeadConfig(gain=gain))
     codes = features.float() @ head.weight.T + head.bias
     torch.testing.assert_close(codes.mean(dim=0), true.mean(dim=0).float(), atol=1e-4, rtol=1e-4)
+
+
+def test_face_and_surround_are_given_their_shares_and_gain_is_the_faces_alone() -> None:
+    features, teacher, true = voices()
+    plain = fitted(features, teacher, true, PLAIN).weight  # [D, V]
+    changes = {"gain": 1.0, "face_share": 0.7, "surround_share": 1.3}
+    ratio = (
+        fitted(features, teacher, true, VoiceHeadConfig(**(vars(PLAIN) | changes))).weight / plain
+    )
+    factor = ratio[:, 0]  # one a coordinate
+    torch.testing.assert_close(ratio, factor[:, None].expand_as(ratio), rtol=1e-3, atol=1e-3)
+    assert float(factor[N_FACE]) == pytest.approx(1.3, rel=1e-4)
+    seen = standardised(features)
+    unseen = predict_unseen(seen, teacher, PERSONS, PLAIN.teacher_ridge, PLAIN) + predict_unseen(
+        seen, true, PERSONS, PLAIN.true_ridge, PLAIN
+    )
+    face = unseen[:, :N_FACE] * factor[:N_FACE]
+    total = face.var(dim=0).sum() / unseen[:, :N_FACE].var(dim=0).sum()
+    assert float(total) == pytest.approx(0.7**2, rel=1e-3)
+    spreads = face.std(dim=0) / true[:, :N_FACE].std(dim=0)
+    torch.testing.assert_close(spreads / spreads[0], torch.ones(N_FACE).double(), rtol=1e-3, atol=0)
+
+
+def test_views_have_their_shares_and_what_never_moves_is_not_listened_to() -> None:
+    views = torch.randn(N_VOICES, 6, generator=seeded(5)) * torch.tensor([3, 1, 0, 0.01, 1, 5.0])
+    scale = standard_scale(views + 0.7, ((4, 0.3), (2, 0.7)))
+    assert scale[2] == 0 and scale.isfinite().all()
+    variance = (views * scale).var(dim=0, correction=0)
+    torch.testing.assert_close(
+        variance, torch.tensor([0.075, 0.075, 0, 0.075, 0.35, 0.35]), rtol=1e-4, atol=1e-7
+    )
 
 
 def test_a_person_is_whole_in_one_fold_and_folds_are_even() -> None:
@@ -130,8 +184,8 @@ def test_spread_is_a_factor_of_the_shrunk_covariance() -> None:
 
 def test_convention_normal_draws_times_the_spread_scatter_like_the_residual() -> None:
     features, teacher, true = voices()
-    head = fit_voice_head(features, teacher, true, PERSONS, PLAIN)
-    unseen = predict_unseen(features, true, PERSONS, PLAIN.true_ridge, PLAIN)
+    head = fitted(features, teacher, true, PLAIN)
+    unseen = predict_unseen(standardised(features), true, PERSONS, PLAIN.true_ridge, PLAIN)
     residual = true - true.mean(dim=0) - unseen
     draws = torch.randn(200_000, SIZE, generator=seeded(3)) @ head.spread  # as in Speech2Face
     deviation = residual.std(dim=0)
@@ -146,36 +200,3 @@ def test_convention_normal_draws_times_the_spread_scatter_like_the_residual() ->
 def test_definite_although_residuals_span_too_few_directions() -> None:
     residual = torch.randn(3, SIZE, generator=seeded(4), dtype=torch.float64)
     assert torch.linalg.matrix_rank(spread_factor(residual)) == SIZE
-
-
-def statistics() -> Tensor:
-    """Of forty voices, `[40, 6]`: of several scales, two that go together, one that never moves."""
-    values = torch.randn(N_VOICES, 6, generator=seeded(5)) * torch.tensor([3, 1, 0.1, 0.01, 1, 0])
-    values[:, 4] = values[:, 1] + 0.1 * values[:, 4]
-    return values + torch.tensor([5.0, -1, 0, 0.2, 0, 0.7])
-
-
-@pytest.mark.parametrize("n_components", [1, 3, 5])
-def test_components_are_scikit_learns_of_standardised_statistics(n_components: int) -> None:
-    values = statistics()
-    mean, projection = principal_components(values, n_components)
-    ours = ((values - mean) @ projection).numpy()
-    theirs = PCA(n_components).fit_transform(StandardScaler().fit_transform(values.numpy()))
-    signs = np.sign((ours * theirs).sum(axis=0))  # of an axis, free
-    np.testing.assert_allclose(ours * signs, theirs, atol=1e-4)
-
-
-def test_all_components_keep_the_distances_of_standardised_statistics() -> None:
-    values = statistics()
-    mean, projection = principal_components(values, 6)
-    standard = torch.from_numpy(StandardScaler().fit_transform(values.numpy()))
-    ours = (values - mean).double() @ projection.double()
-    distances = torch.cdist(standard.double(), standard.double())
-    torch.testing.assert_close(torch.cdist(ours, ours), distances, rtol=0, atol=1e-4)
-
-
-def test_a_statistic_that_never_moved_is_not_listened_to() -> None:
-    _, projection = principal_components(statistics(), 6)
-    assert projection.isfinite().all()
-    assert not projection[5].any()
-    assert projection[:5].any(dim=1).all()

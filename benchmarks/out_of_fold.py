@@ -1,0 +1,226 @@
+"""How well the embedded recipe does on people whom it has not heard, and against the authors.
+
+    python benchmarks/out_of_fold.py --data ../shared/data/authors_page [--set voice.gain=0]
+
+Train and val clips are parted into folds by person. For every fold the whole recipe, components of
+faces included, learns from the other folds; its faces from the voices of that fold are rendered and
+read by recognisers that have no part in the recipe. The authors' images of the same voices are
+judged in the same gallery: the true faces, and the strangers beside the clips where there are any.
+Test clips are not opened. This is what settings are chosen by: nine times as many people as val.
+
+Measurements and readings of files are kept in --run-dir, which may be one of the recipe's; the
+first run takes half an hour on two cores, a further one ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speech2face.cli.settings import add_settings, resolved
+from speech2face.data import authors_page
+from speech2face.data.sample import Sample, Split
+from speech2face.evaluation.images import (
+    DISTANCES,
+    Gallery,
+    Instruments,
+    Readings,
+    read_pictures,
+)
+from speech2face.evaluation.judge import judge, judge_difference
+from speech2face.evaluation.uncertainty import Score
+from speech2face.face.detect import DlibDetector
+from speech2face.face.encoder import DlibFaceEncoder
+from speech2face.face.image import RGBImage
+from speech2face.models.compact_voice_encoder import (
+    CompactVoiceEncoder,
+    CompactVoiceEncoderConfig,
+)
+from speech2face.models.senko import read_speaker_encoder
+from speech2face.models.speech2face import load_speaker_encoder
+from speech2face.training import measurements
+from speech2face.training.embedded import EmbeddedConfig, fit_embedded, usable
+from speech2face.training.measurements import Measurements, measure
+from speech2face.training.tracking import Progress
+from speech2face.training.voice_head import person_folds
+
+N_FOLDS, FOLD_SEED = 5, 0
+FIGURES = ("1:2 U", "1:2 G", "R@10%")
+RIVAL = "s2f_exg1.4"
+SPLITS: tuple[Split, ...] = ("train", "val")
+OF_RENDERS = ("render_features", "landmarks", "pictures")  # what is measured by render
+BATCH = 16  # faces rendered at a time
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="clips of the authors' page")
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/default"))
+    parser.add_argument("--exaggerations", type=float, nargs="+", help="(0 and the default)")
+    add_settings(parser, defaults="the recipe", example="voice.gain=0.7")
+    arguments = parser.parse_args()
+    config = resolved(EmbeddedConfig(), arguments)
+    samples = authors_page.read(arguments.data)
+    encoder, detector = pretrained(config), DlibDetector()
+    listening = measurements.Instruments(encoder, detector, DlibFaceEncoder(detector))
+    folder = arguments.run_dir / "measurements"
+    parts = [
+        measured_in(folder / split, usable(samples, split, config), config, listening)
+        for split in SPLITS
+    ]
+    measured = joined(parts)
+    chosen, persons = measured.samples, np.array(measured.persons)
+    exaggerations = arguments.exaggerations or [0.0, config.default_exaggeration]
+    codes = predict(measured, config, exaggerations)
+    readings = arguments.run_dir / "readings"
+    photos = read_pictures([clip.face for clip in chosen if clip.face], cache=readings)
+    gallery = Gallery(photos, persons, strangers_of(arguments.data, readings))
+    rival = read_pictures([clip.teachers[RIVAL] for clip in chosen], cache=readings)
+    print(f"{len(chosen)} clips of {len(set(persons))} people, {len(gallery.all_genders())} faces")
+    show(RIVAL, rival.features, rival.features, gallery)
+    for exaggeration, features in codes.items():
+        show(f"ours, {exaggeration:g}", features, rival.features, gallery)
+
+
+def measured_in(
+    folder: Path,
+    chosen: Sequence[Sample],
+    config: EmbeddedConfig,
+    instruments: measurements.Instruments,
+) -> Measurements:
+    """Measurements where the recipe keeps its own, so that a run of it is not measured again."""
+    with Progress(0, len(chosen)) as bar:
+        return measure(
+            chosen,
+            config.renders,
+            instruments,
+            folder,
+            progress=lambda n_done: bar.show(n_done, {}),
+        )
+
+
+def joined(parts: Sequence[Measurements]) -> Measurements:
+    """All clips, part after part."""
+    return Measurements(
+        samples=tuple(sample for part in parts for sample in part.samples),
+        statistics=torch.cat([part.statistics for part in parts]),
+        photo_features=torch.cat([part.photo_features for part in parts]),
+        **{
+            name: {
+                render: torch.cat([getattr(part, name)[render] for part in parts])
+                for render in getattr(parts[0], name)
+            }
+            for name in OF_RENDERS
+        },
+    )
+
+
+def pretrained(config: EmbeddedConfig) -> CompactVoiceEncoder:
+    """A voice encoder whose head is still to be fitted."""
+    encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=config.code_size)).eval()
+    load_speaker_encoder(read_speaker_encoder(), encoder)
+    return encoder
+
+
+def predict(
+    measured: Measurements, config: EmbeddedConfig, exaggerations: Sequence[float]
+) -> dict[float, dict[str, NDArray[np.float64]]]:
+    """What recognisers read from faces of unheard people, `[M, D]`.
+
+    Returns:
+        By exaggeration, then by name of the recogniser.
+    """
+    fold = person_folds(measured.persons, N_FOLDS, FOLD_SEED)  # [M]
+    instruments = Instruments()
+    read: dict[float, dict[str, NDArray[np.float64]]] = {one: {} for one in exaggerations}
+    for number in range(N_FOLDS):
+        held = (fold == number).nonzero()[:, 0]
+        encoder = pretrained(config)
+        model = fit_embedded(
+            encoder, taken(measured, (fold != number).nonzero()[:, 0]), config
+        ).model
+        with torch.no_grad():
+            deviation = encoder.head(encoder.views(measured.statistics[held])) - model.mean_feature
+            for exaggeration in exaggerations:
+                code = model.mean_feature + (1.0 + exaggeration) * deviation  # [held, D]
+                for row, image in zip(held.tolist(), render(model.face_decoder, code), strict=True):
+                    keep(read[exaggeration], row, len(fold), instruments, image)
+        print(f"fold {number + 1} of {N_FOLDS}", file=sys.stderr, flush=True)
+    return read
+
+
+def render(decoder: torch.nn.Module, codes: Tensor) -> list[RGBImage]:
+    """Faces as the pipeline writes them, `[224, 224, 3]` bytes each."""
+    images = torch.cat([decoder(part).image for part in codes.split(BATCH)])  # [B, 3, 224, 224]
+    return list((images.permute(0, 2, 3, 1) * 255.0).round().to(torch.uint8).numpy())
+
+
+def keep(
+    read: dict[str, NDArray[np.float64]], row: int, n_rows: int, by: Instruments, image: RGBImage
+) -> None:
+    """Note the features of one face in the row of its clip."""
+    for name, value in by.read(image).items():
+        kind, _, recogniser = name.partition(":")
+        if kind == "feature":
+            read.setdefault(recogniser, np.zeros((n_rows, len(value))))[row] = value
+
+
+def taken(measured: Measurements, rows: Tensor) -> Measurements:
+    """The measurements of some clips."""
+    return replace(
+        measured,
+        samples=tuple(measured.samples[row] for row in rows.tolist()),
+        statistics=measured.statistics[rows],
+        photo_features=measured.photo_features[rows],
+        **{
+            name: {render: values[rows] for render, values in getattr(measured, name).items()}
+            for name in OF_RENDERS
+        },
+    )
+
+
+def strangers_of(data: Path, cache: Path) -> Readings | None:
+    paths = sorted((data / "gallery").glob("*.*"))
+    return read_pictures(paths, cache=cache) if paths else None
+
+
+def show(
+    name: str,
+    features: Mapping[str, NDArray[np.float64]],
+    rival: Mapping[str, NDArray[np.float64]],
+    gallery: Gallery,
+) -> None:
+    """One line a recogniser: figures with intervals, and differences from the rival's."""
+    options: dict[str, Any] = {
+        "gallery_genders": gallery.all_genders(),
+        "own": np.arange(len(gallery.persons)),
+    }
+    for recogniser, ours in features.items():
+        true = gallery.features(recogniser)
+        where = (gallery.persons, true, gallery.all_persons(), DISTANCES[recogniser])
+        own = judge(ours, *where, **options)
+        parts = [f"{score.name} {text(score)}" for score in (own[figure] for figure in FIGURES)]
+        if ours is not rival[recogniser]:
+            apart = judge_difference(ours, rival[recogniser], *where, **options)
+            parts += [f"minus {RIVAL}:", *(text(apart[figure], "+") for figure in FIGURES)]
+        print(f"{name:>12} {recogniser:>18}  " + "  ".join(parts), flush=True)
+
+
+def text(score: Score, sign: str = "") -> str:
+    """Percent with its 95 % interval of people."""
+    assert score.interval is not None
+    low, high = 100 * score.interval.low, 100 * score.interval.high
+    return f"{100 * score.value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
+if __name__ == "__main__":
+    main()
