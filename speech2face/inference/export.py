@@ -1,9 +1,10 @@
 """From a trained model to one ONNX file: waveform in, face out, and a card that says what it is.
 
 The file holds everything, audio front end and warp included, so that `inference/pipeline.py` needs
-onnxruntime and no torch. Large weights are stored as float16, each followed by a cast that
-onnxruntime folds away when it opens the file: the arithmetic stays float32. Rounding happens
-*before* the export, in `rounded_to_half`, so that torch and ONNX hold the same numbers; what is
+onnxruntime and no torch. Large weights of linear and convolution layers are stored as int8 with one
+scale a channel, whatever else is large as float16. The nodes that make float32 of them follow each,
+and onnxruntime folds them away when it opens the file: the arithmetic stays float32. Rounding
+happens *before* the export, in `as_stored`, so that torch and ONNX hold the same numbers; what is
 derived from constants (Fourier kernels, mel bands) keeps every digit.
 """
 
@@ -16,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speech2face.audio.segment import N_SAMPLES
 from speech2face.errors import Speech2FaceError
@@ -33,7 +34,9 @@ from speech2face.inference.pipeline import (
 from speech2face.models.speech2face import Speech2Face
 
 OPSET = 17
-HALF_BYTES = 16 * 1024  # float32 tensors larger than this are worth halving
+LARGE_BYTES = 16 * 1024  # float32 tensors larger than this are worth rounding
+_MAX_LEVEL = 127  # of int8; -128 is not used, so that a weight and its negative round alike
+_QUANTISED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 _CARD_KEYS = ("format", "name", "sample_rate", "default_exaggeration", "feature_size", "draw_size")
 # What torch says of an export that a test holds against torch itself, by message and category.
 _KNOWN_NOTICES: tuple[tuple[str, type[Warning]], ...] = (
@@ -46,7 +49,7 @@ _KNOWN_NOTICES: tuple[tuple[str, type[Warning]], ...] = (
 
 
 def export(
-    model: Speech2Face, path: Path, card: Mapping[str, Any], *, half_precision: bool = True
+    model: Speech2Face, path: Path, card: Mapping[str, Any], *, full_precision: bool = False
 ) -> None:
     """Write `model` as one ONNX graph that `load_model` opens.
 
@@ -57,35 +60,78 @@ def export(
         path: the file to write; it is replaced in one rename, or left as it was.
         card: what the model says of itself, plain values for JSON; the keys of `ModelCard` are
             required, licence and training data belong there too.
-        half_precision: store large weights as float16. The graph then computes what
-            `rounded_to_half(model)` computes.
+        full_precision: store every weight as float32. Otherwise the graph computes what
+            `as_stored(model)` computes.
 
     Raises:
         Speech2FaceError: the card does not fit the model, or the file cannot be written.
     """
     onnx = _onnx()
     described = _describe(card, model)
-    graph = _trace(rounded_to_half(model) if half_precision else model, onnx)
-    if half_precision:
-        _store_halves(graph, onnx)
+    graph = _trace(model if full_precision else as_stored(model), onnx)
+    if not full_precision:
+        _store_small(graph, onnx)
     _state_shapes(graph, model)
     onnx.helper.set_model_props(graph, {METADATA_KEY: described})
     onnx.checker.check_model(graph)
     _write(graph.SerializeToString(deterministic=True), path)
 
 
-def rounded_to_half(model: Speech2Face) -> Speech2Face:
-    """Copy of `model` whose large weights hold numbers that float16 has too, stored as float32.
+def as_stored(model: Speech2Face) -> Speech2Face:
+    """Copy of `model` with the numbers that its file will hold, as float32.
 
-    A tensor with a value beyond float16 (65504) stays as it is.
+    Large weights of linear and convolution layers are rounded to int8, see `quantise`; every other
+    large tensor to float16, or not at all if it has a value beyond that (65504).
     """
-    rounded = copy.deepcopy(model)
+    stored = copy.deepcopy(model)
+    quantised = {
+        f"{name}.weight"
+        for name, layer in stored.named_modules()
+        if isinstance(layer, _QUANTISED_LAYERS)
+    }
     with torch.no_grad():
-        for tensor in rounded.state_dict().values():  # not what is derived from constants
-            half = tensor.half().float()
-            if tensor.dtype == torch.float32 and _is_large(tensor) and half.isfinite().all():
-                tensor.copy_(half)
-    return rounded
+        for name, tensor in stored.state_dict().items():  # not what is derived from constants
+            if tensor.dtype == torch.float32 and _is_large(tensor):
+                rounded = quantise(tensor).value if name in quantised else tensor.half().float()
+                if rounded.isfinite().all():
+                    tensor.copy_(rounded)
+    return stored
+
+
+class Quantised(NamedTuple):
+    """A weight in whole steps; the steps are such that `levels * step` is exact in float32."""
+
+    levels: Tensor  # int8, shape of the weight
+    step: Tensor  # float32, one a slice: all sizes but one are 1
+
+    @property
+    def value(self) -> Tensor:
+        return self.levels.float() * self.step
+
+
+def quantise(weight: Tensor) -> Quantised:
+    """Round a float32 weight `[M, N, ...]` to int8, with a step a slice of dimension 0 or 1.
+
+    The one that makes the smaller error is taken. Outputs (dimension 0) mostly differ in size; of a
+    basis, such as the textures of a decoder, it is the inputs, one a component. What was rounded
+    once is not changed by rounding again.
+    """
+    candidates = [quantise_along(weight, dimension) for dimension in (0, 1)]
+    return min(candidates, key=lambda found: float((found.value - weight).square().sum()))
+
+
+def quantise_along(weight: Tensor, dimension: int) -> Quantised:
+    """Round a weight to int8, with a step a slice of `dimension`: its largest value over 127.
+
+    A step is itself rounded, to the eight significant bits of bfloat16. Its product with a level of
+    seven bits is then exact in float32, whoever computes it, and the largest value is still that of
+    level 127. A slice of zeros has step 0.
+    """
+    others = [other for other in range(weight.ndim) if other != dimension]
+    largest = weight.abs().amax(dim=others, keepdim=True)
+    step = (largest / _MAX_LEVEL).bfloat16().float()
+    levels = (weight / step.where(step > 0, 1.0)).round().clamp(-_MAX_LEVEL, _MAX_LEVEL)
+    return Quantised(levels.to(torch.int8), step)
 
 
 def verify_parity(
@@ -99,7 +145,7 @@ def verify_parity(
     """Largest difference between the image of `model` in torch and that of the file, in 0..1.
 
     Args:
-        model: what was exported; `rounded_to_half` of it for a file of half precision.
+        model: what was exported; `as_stored` of it, unless the file is of full precision.
         waveform: speech at 16 kHz, `[1, L]`.
         draw: standard normal coordinates, `[1, R]`; zeros unless given.
     """
@@ -155,23 +201,50 @@ def _trace(model: Speech2Face, onnx: ModuleType) -> Any:
         return onnx.load(str(traced))
 
 
-def _store_halves(graph: Any, onnx: ModuleType) -> None:
-    """Store every large weight that float16 holds exactly as such, with a cast behind it."""
-    casts = []
+def _store_small(graph: Any, onnx: ModuleType) -> None:
+    """Store every large weight as what `as_stored` rounded it to, with what restores it behind it.
+
+    Weights are known by value: the tracer renames some and transposes some.
+    """
+    stored, restoring = [], []
     for tensor in graph.graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT:
-            continue
-        value = onnx.numpy_helper.to_array(tensor)
-        if not (_is_large(value) and (half := _exact_half(value)) is not None):
-            continue
-        name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
-        casts.append(
-            onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
-        )
-    nodes = [*casts, *graph.graph.node]  # a cast stands before whatever uses its output
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
+        tensors, nodes = _small(tensor, onnx)
+        stored += tensors
+        restoring += nodes
+    nodes = [*restoring, *graph.graph.node]  # a node stands before whatever uses its output
+    for field, content in ((graph.graph.initializer, stored), (graph.graph.node, nodes)):
+        del field[:]
+        field.extend(content)
+
+
+def _small(tensor: Any, onnx: ModuleType) -> tuple[list[Any], list[Any]]:
+    """Initializers to store in place of `tensor`, and the nodes that make exactly it of them."""
+    value = onnx.numpy_helper.to_array(tensor)
+    if value.dtype != np.float32 or not _is_large(value):
+        return [tensor], []
+    name, to_tensor, to_node = tensor.name, onnx.numpy_helper.from_array, onnx.helper.make_node
+    if (quantised := _exactly_quantised(value)) is not None:
+        levels, step = f"{name}_int8", f"{name}_step"
+        tensors = [
+            to_tensor(quantised.levels.numpy(), levels),
+            to_tensor(quantised.step.numpy(), step),
+        ]
+        return tensors, [
+            to_node("Cast", [levels], [f"{name}_levels"], to=onnx.TensorProto.FLOAT),
+            to_node("Mul", [f"{name}_levels", step], [name]),
+        ]
+    if (half := _exact_half(value)) is not None:
+        cast = to_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT)
+        return [to_tensor(half, f"{name}_half")], [cast]
+    return [tensor], []
+
+
+def _exactly_quantised(value: Any) -> Quantised | None:
+    """`value` in int8 and steps, or None where that would change it."""
+    if value.ndim < 2:
+        return None
+    quantised = quantise(torch.tensor(value))
+    return quantised if np.array_equal(quantised.value.numpy(), value) else None
 
 
 def _exact_half(value: Any) -> Any:
@@ -182,7 +255,7 @@ def _exact_half(value: Any) -> Any:
 
 
 def _is_large(tensor: Any) -> bool:
-    return bool(tensor.nbytes > HALF_BYTES)
+    return bool(tensor.nbytes > LARGE_BYTES)
 
 
 def _state_shapes(graph: Any, model: Speech2Face) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS
 from speech2face.errors import Speech2FaceError
-from speech2face.inference.export import export, rounded_to_half, verify_parity
+from speech2face.inference.export import as_stored, export, verify_parity
 from speech2face.inference.photo import DrawMap, write_draw_map
 from speech2face.inference.pipeline import FORMAT
 from speech2face.models.hub import sha256_of
@@ -105,7 +105,7 @@ def draw_map_of(
     The graph decodes `mean + draw @ S` at exaggeration -1, so
     draw = ((A x + b) - mean) S^-1, with S as rounded as it is in the graph.
     """
-    rounded = rounded_to_half(model)
+    rounded = as_stored(model)
     spread, mean = rounded.spread.double(), rounded.mean_feature.double()  # [D, D], [D]
     weight, bias = (part.double() for part in photo)  # [D, D_photo], [D]
     right_side = torch.cat([weight, (bias - mean)[:, None]], dim=1)  # [D, D_photo + 1]
@@ -120,7 +120,7 @@ def draw_map_of(
 
 def _held_to_torch(model: Speech2Face, graph: Path, speech: Tensor) -> float:
     """Largest difference of a pixel, which must be small."""
-    difference = verify_parity(rounded_to_half(model), graph, speech)
+    difference = verify_parity(as_stored(model), graph, speech)
     if difference > MAX_DIFFERENCE:
         problem = f"the exported graph differs from the model by {difference:.2g} of 1"
         remedy = "export with the versions of constraints.txt"

@@ -17,7 +17,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import Box, LocatedFace
 from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import open_image
-from speech2face.inference.export import rounded_to_half
+from speech2face.inference.export import as_stored
 from speech2face.inference.extract import Item, PhotoExtractor
 from speech2face.inference.photo import (
     DrawMap,
@@ -224,7 +224,7 @@ def test_a_photo_through_the_released_file_is_the_decoders_face_of_its_code(
 ) -> None:
     """F2F of the shipped file against torch: same code, same face, whatever a voice would say."""
     trained = load_embedded(tiny_run)[0]
-    decoder = rounded_to_half(trained.model).face_decoder
+    decoder = as_stored(trained.model).face_decoder
     photos = load_photo_pipeline(tiny_release / "default.onnx")
     sample = authors_page.read(tiny_page)[0]
     assert sample.face is not None
