@@ -51,9 +51,8 @@ def _converted(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for ours, layer, norm in _parts(CampplusConfig()):
         for name, value in _folded(left, layer, norm).items():
             weights[f"{ours}.{name}"] = value.float()
-    weights["embedding.weight"] = weights["embedding.weight"].squeeze(
-        -1
-    )  # a convolution of one tap
+    one_tap = weights["embedding.weight"]  # [192, 1024, 1], of a convolution
+    weights["embedding.weight"] = one_tap.squeeze(-1)
     if left:
         raise ValueError(f"unknown weights {sorted(left)}")
     return weights

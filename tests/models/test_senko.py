@@ -35,11 +35,15 @@ def published() -> dict[str, Tensor]:
 
 def test_the_wheel_holds_the_network_of_six_million_numbers(published: dict[str, Tensor]) -> None:
     weights = read_speaker_encoder()
-    assert sum(value.numel() for value in weights.values()) == 6_644_768
+    assert sum(value.numel() for value in weights.values()) == 6_841_376
     assert {value.dtype for value in weights.values()} == {torch.float32}
     assert torch.equal(
         weights["blocks.2.layers.15.excite.weight"],
         published["xvector.block3.tdnnd16.cam_layer.linear2.weight"],
+    )
+    assert torch.equal(
+        weights["embedding.weight"],  # [192, 1024]
+        published["xvector.dense.linear.weight"][:, :, 0],  # a convolution of one tap
     )
 
 
