@@ -112,12 +112,26 @@ class Quantised(NamedTuple):
 def quantise(weight: Tensor) -> Quantised:
     """Round a float32 weight `[M, N, ...]` to int8, with a step a slice of dimension 0 or 1.
 
-    The one that makes the smaller error is taken. Outputs (dimension 0) mostly differ in size; of a
-    basis, such as the textures of a decoder, it is the inputs, one a component. What was rounded
-    once is not changed by rounding again.
+    The one with the smaller error is taken, see `_relative_error`. Outputs (dimension 0) mostly
+    differ in size; of a basis, such as the textures of a decoder, it is the inputs, one a
+    component. What was rounded once is not changed by rounding again.
     """
     candidates = [quantise_along(weight, dimension) for dimension in (0, 1)]
-    return min(candidates, key=lambda found: float((found.value - weight).square().sum()))
+    return min(candidates, key=lambda found: _relative_error(found.value, weight))
+
+
+def _relative_error(value: Tensor, weight: Tensor) -> float:
+    """Mean squared error of the slices of both dimensions, each relative to what it holds.
+
+    Small slices count as much as large ones: the plain error would let them be rounded to nothing.
+    """
+    error, energy = (value - weight).square(), weight.square()
+    total = 0.0
+    for dimension in (0, 1):
+        others = [other for other in range(weight.ndim) if other != dimension]
+        held = energy.sum(dim=others)
+        total += float((error.sum(dim=others) / held.where(held > 0, 1.0)).mean())
+    return total
 
 
 def quantise_along(weight: Tensor, dimension: int) -> Quantised:
