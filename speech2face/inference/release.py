@@ -21,11 +21,12 @@ from torch import Tensor
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS
 from speech2face.errors import Speech2FaceError
-from speech2face.inference.export import as_stored, export, verify_parity
+from speech2face.inference.export import export, verify_parity
 from speech2face.inference.photo import DrawMap, write_draw_map
 from speech2face.inference.pipeline import FORMAT
 from speech2face.models.hub import sha256_of
 from speech2face.models.speech2face import Speech2Face
+from speech2face.models.stored import as_stored
 
 MIN_SAMPLES = 48_000  # 3 s: what the graph takes; the pipeline repeats shorter speech
 MAX_DIFFERENCE = 1e-3  # of a pixel in 0..1, between torch and the graph

@@ -38,6 +38,7 @@ from speech2face.models.compact_voice_encoder import (
 )
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
+from speech2face.models.stored import as_stored
 from speech2face.models.warp import WarpConfig
 from speech2face.training.canonical_space import CODED_SIZE, CanonicalSpace, fit_canonical_space
 from speech2face.training.config import to_json
@@ -244,10 +245,13 @@ def _kept_settings(config: EmbeddedConfig, chosen: Sequence[Sample]) -> dict[str
 
 
 def _encoder(config: EmbeddedConfig, speaker_encoder: dict[str, Tensor]) -> CompactVoiceEncoder:
-    """The voice encoder with its pretrained trunk; its head is still to be fitted."""
+    """The voice encoder with its pretrained trunk; its head is still to be fitted.
+
+    The trunk is rounded as it will be stored, so that the head learns from what it will hear.
+    """
     encoder = CompactVoiceEncoder(_sizes(config)).eval()
     load_speaker_encoder(speaker_encoder, encoder)
-    return encoder
+    return as_stored(encoder)
 
 
 def _sizes(config: EmbeddedConfig) -> CompactVoiceEncoderConfig:

@@ -25,11 +25,12 @@ from speech2face import Speech2FaceError, load_model
 from speech2face.audio.io import decode
 from speech2face.data.invented import draw as draw_portrait
 from speech2face.data.invented import traits_of
-from speech2face.inference.export import as_stored, export, quantise, quantise_along, verify_parity
+from speech2face.inference.export import export, verify_parity
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import FaceDecoder, LinearTexture
 from speech2face.models.senko import read_speaker_encoder
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
+from speech2face.models.stored import as_stored, quantise, quantise_along
 from speech2face.training.embedded import EmbeddedConfig
 
 DECODER = EmbeddedConfig().decoder

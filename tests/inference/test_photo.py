@@ -17,7 +17,6 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import Box, LocatedFace
 from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import open_image
-from speech2face.inference.export import as_stored
 from speech2face.inference.extract import Item, PhotoExtractor
 from speech2face.inference.photo import (
     DrawMap,
@@ -30,6 +29,7 @@ from speech2face.inference.photo import (
 from speech2face.inference.pipeline import Pipeline, load_model
 from speech2face.inference.release import draw_map_of
 from speech2face.models.speech2face import Speech2Face
+from speech2face.models.stored import as_stored
 from speech2face.training.embedded import load_embedded
 
 
