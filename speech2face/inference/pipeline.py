@@ -31,8 +31,7 @@ EXAGGERATIONS = (
     -1.0,
     4.0,
 )  # -1 is the mean face, 0 the plain prediction, the paper's page 0.7, 1.4
-# The LSTM runs in sequence: a second thread gains 2 ms at best, and on a busy machine loses 20.
-THREADS = 1
+THREADS = 2  # a third less time than one takes; more gain little on windows of three seconds
 MAX_SIZE = 1_000_000  # of a feature or a draw that a model file may ask for
 MAX_MODEL_BYTES = 2**31  # protobuf's own limit
 
