@@ -81,6 +81,9 @@ class EmbeddedConfig:
         if missing:
             problem = f"renders {self.renders} lack {sorted(missing)}"
             raise Speech2FaceError(problem, f"name {CANONICAL!r} and the teacher among them")
+        if min(self.n_face, self.n_surround) < 1:
+            problem = f"a code of {self.n_face} and {self.n_surround} coordinates"
+            raise Speech2FaceError(problem, "give n_face and n_surround of 1 or more")
 
     @property
     def code_size(self) -> int:

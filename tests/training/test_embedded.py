@@ -215,6 +215,12 @@ def test_renders_without_the_teacher_or_the_true_face_are_refused() -> None:
         EmbeddedConfig(teacher="other")
 
 
+@pytest.mark.parametrize("change", [{"n_face": 0}, {"n_surround": -1}])
+def test_a_code_without_face_or_surround_is_refused(change: dict[str, int]) -> None:
+    with pytest.raises(Speech2FaceError, match="n_face and n_surround of 1 or more"):
+        EmbeddedConfig(**change)
+
+
 def test_a_recipe_is_written_as_differences_and_read_back() -> None:
     import tomllib
 
