@@ -71,19 +71,6 @@ def texture_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(predicted, target.detach())
 
 
-def edge_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of the differences between neighbouring pixels, `[B, C, H, W]` each.
-
-    Not of the papers. An absolute error of the values alone settles for a blurred edge between two
-    likely places; its differences do not.
-    """
-    _check_pair(predicted, target)
-    target = target.detach()
-    down = (predicted - target).diff(dim=-2).abs().mean()
-    across = (predicted - target).diff(dim=-1).abs().mean()
-    return down + across
-
-
 def embedding_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Negative cosine of a recogniser's embeddings, `[B, D]` each, -1..1 (Cole et al. 2017).
 

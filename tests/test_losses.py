@@ -12,7 +12,6 @@ from speech2face.losses import (
     balanced_lambdas,
     decoder_loss,
     distillation_loss,
-    edge_loss,
     embedding_loss,
     feature_loss,
     gradient_norms,
@@ -107,36 +106,6 @@ def test_texture_loss_is_the_mean_absolute_value() -> None:
     assert float(texture_loss(predicted, target)) == pytest.approx(
         mean([abs(a - b) for a, b in pairs])
     )
-
-
-def test_edge_loss_is_the_mean_difference_of_neighbours_by_hand() -> None:
-    predicted, target = random_pair(2, 3, 4, 5)
-    error = (predicted - target).tolist()
-    down, across = [], []
-    for picture in error:
-        for channel in picture:
-            for upper, lower in zip(channel[:-1], channel[1:], strict=True):
-                down += [abs(a - b) for a, b in zip(upper, lower, strict=True)]
-            for row in channel:
-                across += [abs(a - b) for a, b in zip(row[:-1], row[1:], strict=True)]
-    assert float(edge_loss(predicted, target)) == pytest.approx(mean(down) + mean(across))
-
-
-def test_edge_loss_sees_edges_and_no_brightness() -> None:
-    predicted, _ = random_pair(1, 3, 6, 6)
-    assert float(edge_loss(predicted, predicted + 0.4)) == pytest.approx(0.0, abs=1e-12)
-    step = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
-    step[..., 2:] = 1.0  # one vertical edge of height 1: a third of the neighbours across
-    assert float(edge_loss(torch.zeros_like(step), step)) == pytest.approx(1 / 3)
-    blurred = torch.tensor([0.0, 0.25, 0.75, 1.0], dtype=torch.float64).expand(1, 1, 4, 4)
-    assert float(edge_loss(blurred, step)) == pytest.approx((0.25 + 0.5 + 0.25) / 3)
-
-
-def test_edge_loss_passes_gradcheck_and_sends_nothing_into_its_target() -> None:
-    predicted, target = (part.requires_grad_() for part in random_pair(2, 3, 4, 5, seed=1))
-    assert torch.autograd.gradcheck(lambda value: edge_loss(value, target.detach()), predicted)
-    edge_loss(predicted, target).backward()
-    assert target.grad is None
 
 
 def test_worked_example_of_eq_1() -> None:

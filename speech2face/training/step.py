@@ -146,31 +146,12 @@ def face_decoder_step(state: TrainState, batch: FaceBatch, terms: FaceTerms) -> 
 def _update(
     state: TrainState, losses: Losses, weights: Mapping[str, float], n_samples: int
 ) -> Losses:
-    epsilon = state.adam.torch_epsilon_at(state.iteration)
-    return descend(state, losses, weights, n_samples, epsilon=epsilon)
-
-
-def descend(
-    state: TrainState,
-    losses: Losses,
-    weights: Mapping[str, float],
-    n_samples: int,
-    *,
-    epsilon: float,
-) -> Losses:
-    """One step of Adam down the weighted sum of `losses`; they and their `total`, detached.
-
-    Args:
-        weights: of exactly the losses there are.
-        n_samples: by which the clock goes on.
-        epsilon: as PyTorch adds it.
-    """
     total = weighted_sum(losses, weights)
     state.optimizer.zero_grad(set_to_none=True)
     total.backward()
     for group in state.optimizer.param_groups:
         group["lr"] = state.adam.learning_rate_at(state.iteration)
-        group["eps"] = epsilon
+        group["eps"] = state.adam.torch_epsilon_at(state.iteration)
     state.optimizer.step()
     state.samples_seen += n_samples
     return {name: loss.detach() for name, loss in (losses | {"total": total}).items()}
