@@ -57,6 +57,7 @@ def release(
     Raises:
         Speech2FaceError: the graph differs from the model, or a file cannot be written.
     """
+    model = as_stored(model)  # once: graph, photo map and comparison need these numbers
     name = str(said["name"])
     card = dict(said) | {
         "format": FORMAT,
@@ -104,10 +105,9 @@ def draw_map_of(
     """From a photo's feature x to the draw that decodes to the code A x + b.
 
     The graph decodes `mean + draw @ S` at exaggeration -1, so
-    draw = ((A x + b) - mean) S^-1, with S as rounded as it is in the graph.
+    draw = ((A x + b) - mean) S^-1, with S as it is in the graph: of the model `as_stored`.
     """
-    rounded = as_stored(model)
-    spread, mean = rounded.spread.double(), rounded.mean_feature.double()  # [D, D], [D]
+    spread, mean = model.spread.double(), model.mean_feature.double()  # [D, D], [D]
     weight, bias = (part.double() for part in photo)  # [D, D_photo], [D]
     right_side = torch.cat([weight, (bias - mean)[:, None]], dim=1)  # [D, D_photo + 1]
     solved = torch.linalg.solve(spread.T, right_side).float()  # [D, D_photo + 1]
@@ -121,7 +121,7 @@ def draw_map_of(
 
 def _held_to_torch(model: Speech2Face, graph: Path, speech: Tensor) -> float:
     """Largest difference of a pixel, which must be small."""
-    difference = verify_parity(as_stored(model), graph, speech)
+    difference = verify_parity(model, graph, speech)
     if difference > MAX_DIFFERENCE:
         problem = f"the exported graph differs from the model by {difference:.2g} of 1"
         remedy = "export with the versions of constraints.txt"
