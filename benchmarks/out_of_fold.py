@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speech2face.cli.settings import add_settings, resolved
+from speech2face.cli.settings import add_settings, print_settings, resolved
 from speech2face.data import authors_page
-from speech2face.data.sample import Sample, Split
+from speech2face.data.sample import Split
 from speech2face.evaluation.images import (
     DISTANCES,
     Gallery,
@@ -38,20 +38,17 @@ from speech2face.evaluation.images import (
 )
 from speech2face.evaluation.judge import judge, judge_difference
 from speech2face.evaluation.uncertainty import Score
-from speech2face.face.detect import DlibDetector
-from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import RGBImage
-from speech2face.models.compact_voice_encoder import (
-    CompactVoiceEncoder,
-    CompactVoiceEncoderConfig,
-)
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.senko import read_speaker_encoder
-from speech2face.models.speech2face import load_speaker_encoder
-from speech2face.models.stored import as_stored
-from speech2face.training import measurements
-from speech2face.training.embedded import EmbeddedConfig, fit_embedded, usable
-from speech2face.training.measurements import Measurements, measure
-from speech2face.training.tracking import Progress
+from speech2face.training.embedded import (
+    EmbeddedConfig,
+    fit_embedded,
+    measure_clips,
+    pretrained_encoder,
+    usable,
+)
+from speech2face.training.measurements import Measurements
 from speech2face.training.voice_head import person_folds
 
 N_FOLDS, FOLD_SEED = 5, 0
@@ -70,43 +67,28 @@ def main() -> None:
     add_settings(parser, defaults="the recipe", example="voice.gain=0.7")
     arguments = parser.parse_args()
     config = resolved(EmbeddedConfig(), arguments)
+    if arguments.dry_run:
+        print_settings(config)
+        return
     samples = authors_page.read(arguments.data)
-    encoder, detector = pretrained(config), DlibDetector()
-    listening = measurements.Instruments(encoder, detector, DlibFaceEncoder(detector))
+    encoder = pretrained_encoder(config, read_speaker_encoder())
     folder = arguments.run_dir / "measurements"
     parts = [
-        measured_in(folder / split, usable(samples, split, config), config, listening)
+        measure_clips(usable(samples, split, config), config, encoder, folder / split)
         for split in SPLITS
     ]
     measured = joined(parts)
     chosen, persons = measured.samples, np.array(measured.persons)
     exaggerations = arguments.exaggerations or [0.0, config.default_exaggeration]
-    codes = predict(measured, config, exaggerations)
+    ours = predict(measured, encoder, config, exaggerations)
     readings = arguments.run_dir / "readings"
     photos = read_pictures([clip.face for clip in chosen if clip.face], cache=readings)
     gallery = Gallery(photos, persons, strangers_of(arguments.data, readings))
     rival = read_pictures([clip.teachers[RIVAL] for clip in chosen], cache=readings)
     print(f"{len(chosen)} clips of {len(set(persons))} people, {len(gallery.all_genders())} faces")
     show(RIVAL, rival.features, rival.features, gallery)
-    for exaggeration, features in codes.items():
+    for exaggeration, features in ours.items():
         show(f"ours, {exaggeration:g}", features, rival.features, gallery)
-
-
-def measured_in(
-    folder: Path,
-    chosen: Sequence[Sample],
-    config: EmbeddedConfig,
-    instruments: measurements.Instruments,
-) -> Measurements:
-    """Measurements where the recipe keeps its own, so that a run of it is not measured again."""
-    with Progress(0, len(chosen)) as bar:
-        return measure(
-            chosen,
-            config.renders,
-            instruments,
-            folder,
-            progress=lambda n_done: bar.show(n_done, {}),
-        )
 
 
 def joined(parts: Sequence[Measurements]) -> Measurements:
@@ -125,17 +107,16 @@ def joined(parts: Sequence[Measurements]) -> Measurements:
     )
 
 
-def pretrained(config: EmbeddedConfig) -> CompactVoiceEncoder:
-    """A voice encoder whose head is still to be fitted."""
-    encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=config.code_size)).eval()
-    load_speaker_encoder(read_speaker_encoder(), encoder)
-    return as_stored(encoder)
-
-
 def predict(
-    measured: Measurements, config: EmbeddedConfig, exaggerations: Sequence[float]
+    measured: Measurements,
+    encoder: CompactVoiceEncoder,
+    config: EmbeddedConfig,
+    exaggerations: Sequence[float],
 ) -> dict[float, dict[str, NDArray[np.float64]]]:
     """What recognisers read from faces of unheard people, `[M, D]`.
+
+    Args:
+        encoder: with its pretrained trunk; its head is fitted anew for every fold.
 
     Returns:
         By exaggeration, then by name of the recogniser.
@@ -144,11 +125,8 @@ def predict(
     instruments = Instruments()
     read: dict[float, dict[str, NDArray[np.float64]]] = {one: {} for one in exaggerations}
     for number in range(N_FOLDS):
-        held = (fold == number).nonzero()[:, 0]
-        encoder = pretrained(config)
-        model = fit_embedded(
-            encoder, taken(measured, (fold != number).nonzero()[:, 0]), config
-        ).model
+        held, kept = (rows.nonzero()[:, 0] for rows in (fold == number, fold != number))
+        model = fit_embedded(encoder, taken(measured, kept), config).model
         with torch.no_grad():
             deviation = encoder.head(encoder.views(measured.statistics[held])) - model.mean_feature
             for exaggeration in exaggerations:

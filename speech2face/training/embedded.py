@@ -144,8 +144,8 @@ def train_embedded(
     chosen = _complete(samples, config)
     _refuse_too_few(chosen, config)
     Run(run_dir).begin(_kept_settings(config, chosen))
-    encoder = _encoder(config, speaker_encoder)
-    measured = _measure(chosen, config, _instruments(encoder), run_dir)
+    encoder = pretrained_encoder(config, speaker_encoder)
+    measured = measure_clips(chosen, config, encoder, run_dir / "measurements" / SPLIT)
     embedded = fit_embedded(encoder, measured, config)
     save_checkpoint(_as_checkpoint(embedded, config), run_dir / MODEL)
     return embedded
@@ -247,7 +247,9 @@ def _kept_settings(config: EmbeddedConfig, chosen: Sequence[Sample]) -> dict[str
     return {"renders": to_json(config)["renders"], "clips": clips}
 
 
-def _encoder(config: EmbeddedConfig, speaker_encoder: dict[str, Tensor]) -> CompactVoiceEncoder:
+def pretrained_encoder(
+    config: EmbeddedConfig, speaker_encoder: dict[str, Tensor]
+) -> CompactVoiceEncoder:
     """The voice encoder with its pretrained trunk; its head is still to be fitted.
 
     The trunk is rounded as it will be stored, so that the head learns from what it will hear.
@@ -261,21 +263,19 @@ def _sizes(config: EmbeddedConfig) -> CompactVoiceEncoderConfig:
     return CompactVoiceEncoderConfig(feature_size=config.code_size)
 
 
-def _instruments(encoder: CompactVoiceEncoder) -> Instruments:
-    detector = DlibDetector()
-    return Instruments(encoder, detector, DlibFaceEncoder(detector))
-
-
-def _measure(
-    chosen: Sequence[Sample], config: EmbeddedConfig, instruments: Instruments, run_dir: Path
+def measure_clips(
+    chosen: Sequence[Sample], config: EmbeddedConfig, encoder: CompactVoiceEncoder, folder: Path
 ) -> Measurements:
-    LOG.info("measures %d %s clips", len(chosen), SPLIT)
+    """What the recipe reads of clips; `folder` keeps it, one a split."""
+    LOG.info("measures %d %s clips", len(chosen), folder.name)
+    detector = DlibDetector()
+    instruments = Instruments(encoder, detector, DlibFaceEncoder(detector))
     with Progress(0, len(chosen)) as bar:
         return measure(
             chosen,
             config.renders,
             instruments,
-            run_dir / "measurements" / SPLIT,
+            folder,
             progress=lambda n_done: bar.show(n_done, {}),
         )
 

