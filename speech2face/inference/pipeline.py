@@ -175,7 +175,7 @@ def load_model(
     Args:
         model: an exported model file, or the name of an embedded one; the embedded default
             unless given.
-        threads: that work on one face; one unless given.
+        threads: that work on one face; two unless given.
 
     Raises:
         Speech2FaceError: no such file, not one of our models, or a damaged installation.
