@@ -2,9 +2,8 @@
 
     python benchmarks/retrieval.py [--faces 100000 1000000] [--out retrieval.jsonl]
 
-Each case runs in a process of its own, so that its peak memory is its own; the gallery lies in a
-memory-mapped float32 file. One JSON record a line. Random vectors are the hardest case for an
-approximate index: real faces lie in far fewer directions, so the recall printed is a lower bound.
+Each size runs in its own process, so that the peak memory is that of this size alone. The
+gallery is a memory-mapped float32 file. The output is one JSON record per line.
 """
 
 from __future__ import annotations
@@ -24,15 +23,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.evaluation.index import ApproximateIndex, exact_search
 from speech2face.evaluation.retrieval import gallery_ranks
 
 SIZE = 128
 N_QUERIES = 100
-K = 10
 REPEATS = 5
 SEED = 0
-N_PROBES = (8, 32, 128)
 BATCH = 100_000  # rows written to the file at once
 
 
@@ -46,11 +42,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for n_faces in arguments.faces:
             path = write_gallery(Path(folder) / f"{n_faces}.npy", n_faces)
-            for case in (ranks_case, exact_case, approximate_case):
-                with spawn.Pool(1) as pool:
-                    for record in pool.apply(case, (path,)):
-                        lines.append(json.dumps(record))
-                        print(lines[-1], flush=True)
+            with spawn.Pool(1) as pool:
+                lines.append(json.dumps(pool.apply(time_ranks, (path,))))
+            print(lines[-1], flush=True)
             path.unlink()
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n")
@@ -75,48 +69,14 @@ def asked_of(gallery: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np
     return own, np.asarray(gallery[own]) + noise
 
 
-def ranks_case(path: Path) -> list[dict[str, object]]:
+def time_ranks(path: Path) -> dict[str, object]:
     """Exact rank of every query's own face."""
     gallery = np.load(path, mmap_mode="r")
     own, query = asked_of(gallery)
     persons = np.array([f"person{row}" for row in range(len(gallery))])
     before = resident_bytes()
     timing = timed(lambda: gallery_ranks(query, persons[own], gallery, persons))
-    return [record("gallery_ranks", gallery.shape, before, timing)]
-
-
-def exact_case(path: Path) -> list[dict[str, object]]:
-    """The ten best of every query, exactly."""
-    gallery = np.load(path, mmap_mode="r")
-    _, query = asked_of(gallery)
-    before = resident_bytes()
-    timing = timed(lambda: exact_search(query, gallery, K))
-    return [record("exact_search", gallery.shape, before, timing)]
-
-
-def approximate_case(path: Path) -> list[dict[str, object]]:
-    """Building the index, and the ten best at several breadths of search with their recall."""
-    gallery = np.load(path, mmap_mode="r")
-    own, query = asked_of(gallery)
-    before = resident_bytes()
-    start = time.perf_counter()
-    index = ApproximateIndex(gallery)
-    built = time.perf_counter() - start
-    records = [record("build_index", gallery.shape, before, [built])]
-    true = exact_search(query, gallery, K).rows
-    for n_probe in N_PROBES:
-        found = index.search(query, K, n_probe=n_probe).rows
-        timing = timed(lambda n=n_probe: index.search(query, K, n_probe=n))  # type: ignore[misc]
-        extra = {
-            "n_probe": n_probe,
-            "n_lists": index.n_lists,
-            "recall@10": np.mean(
-                [len(set(a) & set(b)) / K for a, b in zip(true, found, strict=True)]
-            ),
-            "own face first": (found[:, 0] == own).mean() / (true[:, 0] == own).mean(),
-        }
-        records.append(record("approximate_search", gallery.shape, before, timing) | extra)
-    return records
+    return record("gallery_ranks", gallery.shape, before, timing)
 
 
 def timed(call: Callable[[], object]) -> list[float]:

@@ -23,28 +23,6 @@ SAME_GENDER = "same-gender shuffled"
 CONSTANT = "constant output"
 
 
-def agreement_1_of_2(p: ArrayLike) -> NDArray[np.float64]:
-    """1:2 accuracy, and AUC, of an oracle whose labels agree with a share `p` of the impostors."""
-    return np.asarray(1 - np.asarray(p, dtype=np.float64) / 2)
-
-
-def agreement_eer(p: ArrayLike) -> NDArray[np.float64]:
-    """EER of an oracle whose labels agree with a share `p` of the negatives."""
-    share = np.asarray(p, dtype=np.float64)
-    return np.asarray(share / (1 + share))
-
-
-def agreement_1_of_n(agreeing: ArrayLike) -> float:
-    """1:N accuracy of an oracle that agrees with `agreeing` impostors of each trial, `[T]`."""
-    return float((1 / (1 + np.asarray(agreeing, dtype=np.float64))).mean())
-
-
-def agreement_recall(cutoff: ArrayLike, agreeing: ArrayLike) -> float:
-    """R@K of an oracle that agrees with `agreeing` gallery items, the own one included, `[Q]`."""
-    places = np.asarray(cutoff, dtype=np.float64)
-    return float(np.minimum(1, places / np.asarray(agreeing, dtype=np.float64)).mean())
-
-
 def oracle_features(
     *labels: tuple[ArrayLike, ArrayLike],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -239,8 +239,7 @@ def nested_credit(scores: ArrayLike) -> NDArray[np.float64]:
     """Credit at 1:2, 1:3, ... of scores `[T, N]`, the own candidate's first, `[T, N - 1]`.
 
     0 once an impostor scores higher, else 1 / (1 + ties). Galleries are nested, so a curve over n
-    cannot rise. For a scorer that sees the order, give the mean credit of both orders
-    (`order_aware_credit`).
+    cannot rise.
 
     Raises:
         Speech2FaceError: NaN or infinite scores, or fewer than two candidates.
@@ -255,19 +254,6 @@ def nested_credit(scores: ArrayLike) -> NDArray[np.float64]:
     beaten = np.cumsum(lead < 0, axis=1) > 0
     ties = np.cumsum(lead == 0, axis=1)
     return np.where(beaten, 0.0, 1 / (1 + ties))
-
-
-def order_aware_credit(
-    own_first: ArrayLike, own_second: ArrayLike
-) -> tuple[NDArray[np.float64], float]:
-    """Mean credit over both candidate orders `[T]`, and the accuracy difference between them.
-
-    Args:
-        own_first: scores (own, impostor) when the own candidate was shown first, `[T, 2]`.
-        own_second: scores (own, impostor) when it was shown second, `[T, 2]`.
-    """
-    first, second = nested_credit(own_first)[:, 0], nested_credit(own_second)[:, 0]
-    return (first + second) / 2, float(first.mean() - second.mean())
 
 
 def match_trials(
@@ -347,43 +333,5 @@ def _trial_score(
         details={
             "macro": macro_mean(credit, persons),
             "tie_rate": float(((credit > 0) & (credit < 1)).mean()),
-        },
-    )
-
-
-def trial_difference(
-    name: str, first: NestedCredits, second: NestedCredits, bootstrap: PersonBootstrap
-) -> Score:
-    """1:2 accuracy of `first` minus `second` on the same trials, with a paired interval.
-
-    Two systems on one list, or one system on both lists of `draw_same_video_control`.
-
-    Raises:
-        Speech2FaceError: the trials have other queries or impostors.
-    """
-    impostors = first.impostor_persons[:, 0]
-    if not (
-        np.array_equal(first.query_persons, second.query_persons)
-        and np.array_equal(impostors, second.impostor_persons[:, 0])
-    ):
-        raise Speech2FaceError(
-            f"{name}: the two have different queries or impostors",
-            "compare on one list, or on the two of the same-video control",
-        )
-    gain = first.credit[:, 0] - second.credit[:, 0]  # [T]
-    two_way = trial_mean_draws(bootstrap, gain, first.query_persons, impostors)
-    return Score(
-        name=name,
-        value=float(gain.mean()),
-        chance=0.0,
-        n=len(gain),
-        persons=len(np.unique(first.query_persons)),
-        interval=bootstrap.interval(two_way, "two-way"),
-        query_person_interval=bootstrap.interval(
-            mean_draws(bootstrap, gain, first.query_persons), "query-person"
-        ),
-        details={
-            "first": float(first.credit[:, 0].mean()),
-            "second": float(second.credit[:, 0].mean()),
         },
     )

@@ -34,7 +34,7 @@ from speech2face.evaluation.uncertainty import (
     macro_mean_draws,
     quotient,
 )
-from speech2face.evaluation.verification import eer, verification_scores
+from speech2face.evaluation.verification import verification_scores
 
 
 def same_speaker_accuracy(
@@ -259,35 +259,6 @@ def language_effect(
     return {
         name: replace(score, chance=cells[f"other person, {name.split(', ')[1]}"].value)
         for name, score in cells.items()
-    }
-
-
-def cross_lingual_eer(
-    cells: Mapping[tuple[str, str], tuple[ArrayLike, ArrayLike]],
-) -> dict[str, float]:
-    """The four EERs of P13, their mean, and what an unheard language costs.
-
-    Args:
-        cells: (language trained on, language tested on) to (scores `[T]`, same person `[T]`); two
-            languages, all four cells, test persons unseen in every one.
-
-    Returns:
-        `L1->L2` and so on, `overall`, and `gap`: unheard minus heard.
-
-    Raises:
-        Speech2FaceError: not the four cells of two languages.
-    """
-    languages = sorted({trained for trained, _ in cells})
-    if len(languages) != 2 or set(cells) != set(product(languages, languages)):
-        raise Speech2FaceError(
-            f"cells {sorted(cells)}", "give all four (trained, tested) of two languages"
-        )
-    errors = {pair: eer(*cells[pair]) for pair in sorted(cells)}
-    heard = [error for (trained, tested), error in errors.items() if trained == tested]
-    unheard = [error for (trained, tested), error in errors.items() if trained != tested]
-    return {f"{trained}->{tested}": error for (trained, tested), error in errors.items()} | {
-        "overall": float(np.mean(heard + unheard)),
-        "gap": float(np.mean(unheard) - np.mean(heard)),
     }
 
 

@@ -1,20 +1,16 @@
-"""Trial lists: drawn once with a seed, stored, and read again (protocols P0 to P3 and P5).
+"""Trial lists: drawn with a seed and stored (protocols P1 to P3 and P5).
 
-A list is a JSONL file: a header, then one trial a line. Its SHA-256 goes into every record, so two
-systems can be shown to have been asked the same questions. Drawing sorts persons and ids first,
-so the same items in another order give the same list.
-
-The published lists of VoxCeleb (name split, `identity_splits.txt`, CMPC matching, PINs
-verification) are read as they are.
+A list is a JSONL file: a header, then one trial per line. Its SHA-256 goes into every record, which
+shows that two systems were asked the same questions. Persons and ids are sorted before the draw, so
+the same items in another order give the same list.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeVar, get_args
@@ -26,7 +22,6 @@ from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import MISSING_LABEL, FeatureSet
 
 FORMAT = 1
-DRAW_AGAIN = "draw the list again"
 N_TRIALS = 10_000
 MAX_N_WAY = 10
 
@@ -41,7 +36,6 @@ STRATA: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 Positives = Literal["cross_video", "same_video", "any"]
-Split = Literal["train", "val", "test"]
 T = TypeVar("T")
 
 
@@ -78,26 +72,6 @@ class Items:
             {name: np.asarray(column, dtype=np.str_) for name, column in (labels or {}).items()},
         )
 
-    def of_persons(self, persons: ArrayLike) -> Items:
-        """Only the items of these persons: unseen-unheard with the test persons, and so on (P1)."""
-        return self._where(np.isin(self.persons, np.asarray(persons, dtype=np.str_)))
-
-    def only(self, ids: ArrayLike) -> Items:
-        """Only the items with these ids."""
-        return self._where(np.isin(self.ids, np.asarray(ids, dtype=np.str_)))
-
-    def without(self, ids: ArrayLike) -> Items:
-        """All items but these: seen-heard leaves out the samples trained on (P1)."""
-        return self._where(~np.isin(self.ids, np.asarray(ids, dtype=np.str_)))
-
-    def _where(self, kept: NDArray[np.bool_]) -> Items:
-        return Items(
-            self.ids[kept],
-            self.persons[kept],
-            None if self.videos is None else self.videos[kept],
-            {name: column[kept] for name, column in self.labels.items()},
-        )
-
     def video_of(self, row: int) -> str:
         return "" if self.videos is None else str(self.videos[row])
 
@@ -111,20 +85,18 @@ class Header:
         stratum: U, G, N, A, GN or GNA.
         n_way: candidates of a trial, 2 for 1:2.
         positives: how the own candidate relates to the query's video.
-        seed: of the draw; None for a published list.
+        seed: of the draw.
         persons: query persons in the list.
-        dropped_persons: query persons left out for want of impostors or positives.
-        source: where a published list comes from.
+        dropped_persons: query persons left out because they have no impostor or no positive.
     """
 
     direction: str
     stratum: str
     n_way: int
     positives: str
-    seed: int | None
+    seed: int
     persons: int
     dropped_persons: int
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,34 +132,6 @@ class TrialList:
     def write(self, path: Path | str) -> None:
         """Store the list."""
         Path(path).write_text(self.text, encoding="utf-8")
-
-    @classmethod
-    def read(cls, path: Path | str) -> TrialList:
-        """Read what `write` stored.
-
-        Raises:
-            Speech2FaceError: absent, malformed, or trials of unequal length.
-        """
-        name = str(path)
-        lines = _lines(path)
-        try:
-            entry, *trials = [json.loads(line) for line in lines]
-            kind = entry.pop("format"), entry.pop("kind")
-            header = Header(**entry)
-            width = header.n_way + 1
-        except (ValueError, TypeError, AttributeError, KeyError) as broken:
-            raise Speech2FaceError("not a trial list", DRAW_AGAIN, name) from broken
-        if kind != (FORMAT, "forced_choice") or not trials:
-            raise Speech2FaceError("not a list of forced-choice trials", DRAW_AGAIN, name)
-        for number, trial in enumerate(trials, start=2):
-            if not _are_names(trial) or len(trial) != width or len(set(trial[1:])) != width - 1:
-                raise Speech2FaceError(
-                    f"line {number} is not a query and {header.n_way} different candidates",
-                    DRAW_AGAIN,
-                    name,
-                )
-        table = np.array(trials, dtype=np.str_)
-        return cls(table[:, 0], table[:, 1:], header)
 
 
 @dataclass(frozen=True)
@@ -275,130 +219,6 @@ def draw_trials(
     return TrialList(table[:, 0], table[:, 1:], header)
 
 
-def draw_same_video_control(
-    queries: Items,
-    candidates: Items,
-    *,
-    direction: str = "V->F",
-    stratum: str = "U",
-    n_trials: int = N_TRIALS,
-    seed: int = 0,
-) -> tuple[TrialList, TrialList]:
-    """The same queries and impostors, once with same-video and once with cross-video positives.
-
-    A large difference between the two means that room, microphone or lighting is used (P1).
-
-    Raises:
-        Speech2FaceError: no query has positives of both kinds.
-    """
-    same = _positives(queries, candidates, "same_video")
-    cross = _positives(queries, candidates, "cross_video")
-    both = {query for rows in same.values() for query, _ in rows}
-    both &= {query for rows in cross.values() for query, _ in rows}
-    if not both:
-        raise Speech2FaceError(
-            "no query has a positive of its own video and one of another",
-            "this control needs persons with several videos",
-        )
-    first = draw_trials(
-        queries.only(sorted(both)),
-        candidates,
-        direction=direction,
-        stratum=stratum,
-        n_trials=n_trials,
-        positives="same_video",
-        seed=seed,
-    )
-    own_of = {query: own for rows in cross.values() for query, own in rows}
-    generator = np.random.default_rng([seed, 1])
-    other = first.candidates.astype(object)
-    other[:, 0] = [_choice(generator, own_of[str(query)]) for query in first.queries]
-    second = TrialList(
-        first.queries, other.astype(np.str_), replace(first.header, positives="cross_video")
-    )
-    return first, second
-
-
-def name_split(person: str) -> Split:
-    """Side of a VoxCeleb1 celebrity by first letter: A-B val, C-E test, F-Z train (P0 a).
-
-    Raises:
-        Speech2FaceError: the name begins with no letter A to Z.
-    """
-    first = person[:1].upper()
-    if not ("A" <= first <= "Z"):
-        raise Speech2FaceError(
-            f"{person!r} begins with no letter A to Z", "give names as VGGFace writes them"
-        )
-    return "val" if first in "AB" else "test" if first in "CDE" else "train"
-
-
-def read_identity_splits(path: Path | str) -> dict[str, Split]:
-    """Side of every person in the PINs file `identity_splits.txt` (P0 b): `NAME CODE` a line.
-
-    Codes: 1 train, 2 val, 4 unseen-unheard test. Not to be mixed with `name_split`.
-
-    Raises:
-        Speech2FaceError: absent, malformed, or a person on two sides.
-    """
-    sides: dict[int, Split] = {1: "train", 2: "val", 4: "test"}
-    splits: dict[str, Split] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        person, _, code = line.strip().rpartition(" ")
-        if not person or code not in {"1", "2", "4"}:
-            raise Speech2FaceError(
-                f"line {number} is not a name and a code 1, 2 or 4",
-                "give the published identity_splits.txt",
-                str(path),
-            )
-        side = sides[int(code)]
-        if splits.setdefault(person, side) != side:
-            raise Speech2FaceError(
-                f"{person!r} is in {splits[person]} and in {side}",
-                "put a person on one side",
-                str(path),
-            )
-    return splits
-
-
-def read_cmpc_trials(path: Path | str, *, direction: str, stratum: str) -> TrialList:
-    """A fixed list of CMPC: `QUERY OWN IMPOSTOR` a line, separated by spaces.
-
-    Raises:
-        Speech2FaceError: absent or malformed.
-    """
-    rows = [line.split() for line in _lines(path)]
-    if wrong := next((n for n, row in enumerate(rows, start=1) if len(row) != 3), None):
-        raise Speech2FaceError(
-            f"line {wrong} is not a query and two candidates",
-            "give a CMPC matching list",
-            str(path),
-        )
-    table = np.array(rows, dtype=np.str_)
-    source = f"CMPC {Path(path).name}"
-    header = Header(direction, stratum, 2, "any", None, persons=0, dropped_persons=0, source=source)
-    return TrialList(table[:, 0], table[:, 1:], header)
-
-
-def read_pins_pairs(path: Path | str) -> PairList:
-    """A verification list of PINs: CSV with `label`, `voice-path` and `face-path`.
-
-    Raises:
-        Speech2FaceError: absent or malformed.
-    """
-    rows = list(csv.DictReader(_lines(path)))
-    needed = ("voice-path", "face-path", "label")
-    for number, row in enumerate(rows, start=2):
-        if any(not row.get(column) for column in needed) or row["label"] not in {"0", "1"}:
-            raise Speech2FaceError(
-                f"line {number} has no {', '.join(needed)} (0 or 1)",
-                "give a PINs verification list",
-                str(path),
-            )
-    table = np.array([[row[column] for column in needed] for row in rows], dtype=np.str_)
-    return PairList(table[:, 0], table[:, 1], table[:, 2] == "1")
-
-
 def _choice(generator: np.random.Generator, among: Sequence[T]) -> T:
     return among[int(generator.integers(len(among)))]
 
@@ -479,21 +299,3 @@ def _stratum_labels(stratum: str, *sides: Items) -> dict[str, tuple[str, ...]]:
                     "give all items of a person one label",
                 )
     return found
-
-
-def _are_names(trial: object) -> bool:
-    return isinstance(trial, list) and all(isinstance(name, str) for name in trial)
-
-
-def _lines(path: Path | str) -> list[str]:
-    """Lines of a text file that are not blank."""
-    if not Path(path).is_file():
-        raise Speech2FaceError("there is no such list", "give the path of a stored list", str(path))
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as broken:
-        raise Speech2FaceError("the list is not UTF-8 text", DRAW_AGAIN, str(path)) from broken
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise Speech2FaceError("the list is empty", DRAW_AGAIN, str(path))
-    return lines

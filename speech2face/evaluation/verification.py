@@ -17,9 +17,6 @@ from speech2face.evaluation.scores import Distance, comparable, pair_scores
 from speech2face.evaluation.trials import PairList
 from speech2face.evaluation.uncertainty import PersonBootstrap, Score, blocks_of_draws
 
-FOP_THRESHOLDS = np.arange(0, 4, 0.01)  # squared L2 of unit features
-FOP_FOLDS = 10
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -113,30 +110,6 @@ def eer(scores: ArrayLike, same: ArrayLike) -> float:
 def eer_nearest(scores: ArrayLike, same: ArrayLike) -> float:
     """False-accept rate where both errors are nearest, without interpolation (CMPC, FOP)."""
     return float(error_curve(scores, same).eer_nearest())
-
-
-def eer_grid(squared_distances: ArrayLike, same: ArrayLike) -> float:
-    """FOP's EER: thresholds 0 to 4 in steps of 0.01 on squared L2, errors averaged over 10 folds.
-
-    The folds are consecutive parts of the list: the one figure here that its order can change.
-
-    Raises:
-        Speech2FaceError: a fold without a positive or without a negative pair.
-    """
-    distance, truth = np.asarray(squared_distances, dtype=np.float64), np.asarray(same, dtype=bool)
-    accepts, rejects = [], []
-    folds = zip(np.array_split(distance, FOP_FOLDS), np.array_split(truth, FOP_FOLDS), strict=True)
-    for fold, kind in folds:
-        if kind.all() or not kind.any():
-            raise Speech2FaceError(
-                f"a fold of {len(fold)} pairs has one kind of pair only",
-                "give a longer list that alternates both kinds",
-            )
-        accepted = fold[:, None] < FOP_THRESHOLDS  # [t, 400]
-        accepts.append(accepted[~kind].mean(axis=0))
-        rejects.append(1 - accepted[kind].mean(axis=0))
-    false_accept, false_reject = np.mean(accepts, axis=0), np.mean(rejects, axis=0)
-    return float(false_accept[np.argmin(np.abs(false_reject - false_accept))])
 
 
 def verification_scores(

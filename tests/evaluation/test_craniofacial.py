@@ -200,3 +200,16 @@ def test_one_person_or_too_few_clips_are_refused() -> None:
         correlate(crowd(6), crowd(6), ["only"] * 6)
     with pytest.raises(Speech2FaceError, match="three"):
         correlate(crowd(2), crowd(2), ["a", "b"])
+
+
+def test_r_within_gender_is_that_of_both_sides_less_their_gender_means() -> None:
+    left, right, genders = faces_of_two_genders(60)
+    scores = correlate(left, right, people(60, 1), genders=genders, n_shuffles=50)
+    of_left, of_right = measure_faces(left), measure_faces(right)  # [60, 13] each
+    for gender in ("female", "male"):
+        rows = np.array([one == gender for one in genders])
+        of_left[rows] -= of_left[rows].mean(axis=0)
+        of_right[rows] -= of_right[rows].mean(axis=0)
+    for column, score in enumerate(scores):
+        reference = stats.pearsonr(of_left[:, column], of_right[:, column]).statistic
+        assert score.controls["within gender"] == pytest.approx(reference, abs=1e-9)

@@ -14,15 +14,13 @@ from speech2face.evaluation.matching import (
     match_trials,
     matching_score,
     nested_credit,
-    order_aware_credit,
     query_person_draws,
     shares_labels,
-    trial_difference,
     trial_scores,
     two_way_draws,
 )
 from speech2face.evaluation.scores import Distance
-from speech2face.evaluation.trials import Items, draw_same_video_control, draw_trials
+from speech2face.evaluation.trials import Items, draw_trials
 from speech2face.evaluation.uncertainty import PersonBootstrap
 
 
@@ -240,14 +238,6 @@ def test_scores_that_cannot_be_used_are_refused(scores: object) -> None:
         nested_credit(np.asarray(scores))
 
 
-def test_order_aware_scorers_are_credited_for_both_orders() -> None:
-    # always prefers the first place: right when the own face is shown first, wrong otherwise
-    credit, difference = order_aware_credit([[2, 1], [2, 1]], [[1, 2], [1, 2]])
-    assert credit.tolist() == [0.5, 0.5] and difference == 1.0
-    credit, difference = order_aware_credit([[2, 1]], [[2, 1]])
-    assert credit.tolist() == [1.0] and difference == 0.0
-
-
 def a_world(n_persons: int = 12, n_each: int = 3) -> tuple[FeatureSet, FeatureSet, Items, Items]:
     generator = np.random.default_rng(8)
     persons = np.repeat(names(n_persons), n_each)
@@ -328,42 +318,6 @@ def test_sampled_trials_agree_with_the_exhaustive_figure() -> None:
     sampled = match_trials(trials, voices, faces).credit[:, 0].mean()
     exhaustive = exhaustive_credits(voices.values, voices.persons, faces.values, faces.persons)
     assert sampled == pytest.approx(exhaustive.accuracy.mean(), abs=4 * 0.5 / np.sqrt(4000))
-
-
-def test_same_video_control_gives_a_paired_difference() -> None:
-    generator = np.random.default_rng(10)
-    persons = np.repeat(names(30), 4)
-    videos = np.array([f"{p}-{i % 2}" for i, p in enumerate(persons)])
-    room = np.array([generator.normal(size=5) for _ in np.unique(videos)])[
-        np.unique(videos, return_inverse=True)[1]
-    ]  # features know the video, not the person
-    voices = FeatureSet(np.array([f"v{i}" for i in range(120)]), persons, room)
-    faces = FeatureSet(np.array([f"f{i}" for i in range(120)]), persons, room)
-    items = [Items.of(side, videos=videos) for side in (voices, faces)]
-    same, cross = draw_same_video_control(items[0], items[1], n_trials=2000)
-    bootstrap = PersonBootstrap.draw(persons, n_draws=300)
-    gap = trial_difference(
-        "same video - cross video",
-        match_trials(same, voices, faces),
-        match_trials(cross, voices, faces),
-        bootstrap,
-    )
-    assert gap.details["first"] == 1 and gap.details["second"] == pytest.approx(0.5, abs=0.15)
-    assert gap.interval is not None and gap.interval.low > 0.3
-
-
-def test_lists_with_other_impostors_are_not_compared() -> None:
-    voices, faces, voice_items, face_items = a_world()
-    first, second = (
-        match_trials(
-            draw_trials(voice_items, face_items, n_trials=50, positives="any", seed=seed),
-            voices,
-            faces,
-        )
-        for seed in (0, 1)
-    )
-    with pytest.raises(Speech2FaceError, match="different queries or impostors"):
-        trial_difference("x", first, second, PersonBootstrap.draw(voices.persons, n_draws=5))
 
 
 def test_a_list_asking_for_unknown_items_names_them() -> None:

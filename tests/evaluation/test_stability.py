@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.stability import (
     consistency,
-    cross_lingual_eer,
     duration_effect,
     language_effect,
     same_speaker_accuracy,
@@ -161,21 +160,6 @@ def test_a_model_that_hears_the_language_shows_it() -> None:
     assert deaf_to_it["same person, other language"].value == pytest.approx(1)
 
 
-def test_cross_lingual_errors_are_averaged_over_four_cells() -> None:
-    right, wrong = ([1.0, 0.0], [True, False]), ([0.0, 1.0], [True, False])
-    cells = {("a", "a"): right, ("b", "b"): right, ("a", "b"): wrong, ("b", "a"): right}
-    assert cross_lingual_eer(cells) == {
-        "a->a": 0,
-        "a->b": 1,
-        "b->a": 0,
-        "b->b": 0,
-        "overall": 0.25,
-        "gap": 0.5,
-    }
-    with pytest.raises(Speech2FaceError, match="all four"):
-        cross_lingual_eer({("a", "a"): right})
-
-
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(Speech2FaceError, match="no person has two outputs"):
         consistency(TRUE[::EACH], PERSONS[::EACH])
@@ -187,3 +171,29 @@ def test_what_cannot_be_compared_is_refused() -> None:
         duration_effect({3: TRUE[:-1], 6: TRUE}, PERSONS)
     with pytest.raises(Speech2FaceError, match="no pair of same person, other language"):
         language_effect(TRUE, PERSONS, np.full(len(PERSONS), "x"))
+
+
+def test_the_same_speaker_test_asks_only_speakers_of_the_same_gender() -> None:
+    # On a line: a at 0 | 1, b at 9 | 3, both "f"; c at 1.5 | 0.5 is "m" and lies nearer to a than
+    # a's own other half. Among "f" alone: a (0) wins; b (9) wins; a (1): b's 9 is farther, wins;
+    # b (3): own 6, a's 0 is 3 away, loses. c has nobody of its gender. With c, a loses once more.
+    first, second = np.array([[0.0], [9.0], [1.5]]), np.array([[1.0], [3.0], [0.5]])
+    within = same_speaker_accuracy(
+        first, second, list("abc"), genders=["f", "f", "m"], distance="euclidean"
+    )
+    assert (within.details["first half"], within.details["second half"]) == (1.0, 0.5)
+    assert (within.value, within.n, within.persons) == (0.75, 2, 2)
+    anybody = same_speaker_accuracy(first, second, list("abc"), distance="euclidean")
+    assert anybody.n == 3 and anybody.details["first half"] < 1
+
+
+def test_intervals_of_the_same_speaker_test_are_of_the_same_gender_too() -> None:
+    bootstrap = PersonBootstrap.draw(PERSONS, n_draws=50)
+    # A model that hears the gender and nothing else: always right against the other gender, and at
+    # chance within one. Any interval that reached above one half would have met the other gender.
+    heard = np.where(GENDERS[::EACH] == "f", 1.0, -1.0)[:, None] * np.ones(3)
+    score = same_speaker_accuracy(
+        heard, heard, PERSONS[::EACH], genders=GENDERS[::EACH], bootstrap=bootstrap
+    )
+    for interval in (score.interval, score.query_person_interval):
+        assert interval is not None and (interval.low, interval.high) == (0.5, 0.5)

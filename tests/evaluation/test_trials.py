@@ -1,8 +1,7 @@
-"""Trial lists: who may meet whom, the same list from the same seed, and files read again."""
+"""Trial lists: who may meet whom, and the same list from the same seed."""
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,18 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.trials import (
-    STRATA,
-    Items,
-    PairList,
-    TrialList,
-    draw_same_video_control,
-    draw_trials,
-    name_split,
-    read_cmpc_trials,
-    read_identity_splits,
-    read_pins_pairs,
-)
+from speech2face.evaluation.trials import STRATA, Items, PairList, draw_trials
 
 GENDER = {p: "female" if i % 2 else "male" for i, p in enumerate("abcdefghij")}
 NATION = {p: "north" if i % 3 else "south" for i, p in enumerate("abcdefghij")}
@@ -48,6 +36,11 @@ def a_world(kind: str, n_each: int = 4, order: np.ndarray | None = None) -> Item
 VOICES, FACES = a_world("voice"), a_world("face")
 
 
+def of_persons(items: Items, persons: list[str]) -> Items:
+    kept = np.isin(items.persons, persons)
+    return Items(items.ids[kept], items.persons[kept])
+
+
 def person_of(name: str) -> str:
     return name.split("-")[1][0]
 
@@ -72,7 +65,7 @@ def test_persons_and_samples_are_drawn_uniformly() -> None:
         np.array(["voice-a0", *(f"voice-b{i}" for i in range(9)), "voice-c0"]),
         np.array(["a", *"bbbbbbbbb", "c"]),
     )
-    trials = draw_trials(uneven, FACES.of_persons(["a", "b", "c"]), positives="any", n_trials=3000)
+    trials = draw_trials(uneven, of_persons(FACES, ["a", "b", "c"]), positives="any", n_trials=3000)
     asked = Counter(person_of(query) for query in trials.queries)
     impostors = Counter(person_of(name) for name in trials.candidates[:, 1])
     for counts in (asked, impostors):
@@ -128,65 +121,6 @@ def test_another_seed_gives_another_list_and_hash() -> None:
     assert first.sha256 == draw_trials(VOICES, FACES, n_trials=20, seed=0).sha256
 
 
-def test_a_stored_list_is_read_again_with_its_hash(tmp_path: Path) -> None:
-    trials = draw_trials(VOICES, FACES, stratum="GN", n_way=2, n_trials=30, seed=3)
-    trials.write(tmp_path / "list.jsonl")
-    read = TrialList.read(tmp_path / "list.jsonl")
-    assert read.header == trials.header and read.sha256 == trials.sha256
-    np.testing.assert_array_equal(read.candidates, trials.candidates)
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda lines: lines[:1], "not a list of forced-choice trials"),
-        (lambda lines: lines[1:], "not a trial list"),
-        (lambda lines: [lines[0], '["a", "b"]'], "line 2 is not a query and 2"),
-        (lambda lines: [lines[0], '["a", "b", "b"]'], "line 2 is not a query and 2"),
-        (lambda lines: [lines[0], '["a", "b", 3]'], "line 2 is not a query and 2"),
-        (lambda lines: [*lines[:2], lines[2][:9]], "not a trial list"),
-        (lambda lines: [lines[0].replace("forced_choice", "xab"), lines[1]], "forced-choice"),
-        (lambda lines: [], "the list is empty"),
-    ],
-)
-def test_a_damaged_list_is_named(tmp_path: Path, change, problem: str) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / "list.jsonl"
-    lines = draw_trials(VOICES, FACES, n_trials=3).text.splitlines()
-    path.write_text("\n".join(change(lines)))
-    with pytest.raises(Speech2FaceError, match=f"{path}: .*{problem}"):
-        TrialList.read(path)
-
-
-def test_an_absent_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Speech2FaceError, match="there is no such list"):
-        TrialList.read(tmp_path / "list.jsonl")
-
-
-def test_same_video_control_changes_the_positives_and_nothing_else() -> None:
-    same, cross = draw_same_video_control(VOICES, FACES, stratum="G", n_trials=100)
-    np.testing.assert_array_equal(same.queries, cross.queries)
-    np.testing.assert_array_equal(same.candidates[:, 1], cross.candidates[:, 1])
-    for query, inside, outside in zip(
-        same.queries, same.candidates[:, 0], cross.candidates[:, 0], strict=True
-    ):
-        assert video_of(inside) == video_of(query) != video_of(outside)
-        assert person_of(inside) == person_of(outside) == person_of(query)
-    assert (same.header.positives, cross.header.positives) == ("same_video", "cross_video")
-
-
-def test_same_video_control_needs_persons_with_several_videos() -> None:
-    lone = Items(FACES.ids, FACES.persons, np.array([f"{p}-video0" for p in FACES.persons]))
-    with pytest.raises(Speech2FaceError, match="several videos"):
-        draw_same_video_control(VOICES, lone)
-
-
-def test_unseen_unheard_and_seen_heard_are_parts_of_the_items() -> None:
-    unseen = VOICES.of_persons(["a", "b"])
-    assert set(unseen.persons) == {"a", "b"} and len(unseen.labels["gender"]) == 8
-    seen = VOICES.of_persons(list("cdefghij")).without(["voice-c0", "voice-c1"])
-    assert len(seen.ids) == 30 and "voice-c0" not in seen.ids
-
-
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -217,7 +151,7 @@ def test_a_person_with_two_labels_is_refused() -> None:
 
 def test_one_person_only_cannot_be_matched() -> None:
     with pytest.raises(Speech2FaceError, match="no person has a positive and 1 impostors"):
-        draw_trials(VOICES.of_persons(["a"]), FACES.of_persons(["a"]))
+        draw_trials(of_persons(VOICES, ["a"]), of_persons(FACES, ["a"]), positives="any")
 
 
 def test_unknown_videos_allow_any_positive_only() -> None:
@@ -233,66 +167,6 @@ def test_pairs_of_a_trial_list_are_half_positive() -> None:
     assert pairs.same.tolist() == [True, False] * 20
     for query, candidate, same in zip(pairs.queries, pairs.candidates, pairs.same, strict=True):
         assert (person_of(query) == person_of(candidate)) == same
-
-
-def test_convention_name_split_goes_by_the_first_letter() -> None:
-    sides = {letter: name_split(f"{letter}nn_Example") for letter in "ABCDEFZ"}
-    assert sides == {
-        **dict.fromkeys("AB", "val"),
-        **dict.fromkeys("CDE", "test"),
-        **dict.fromkeys("FZ", "train"),
-    }
-    with pytest.raises(Speech2FaceError, match="begins with no letter"):
-        name_split("1145")
-
-
-def test_identity_splits_are_read_with_codes_one_two_and_four(tmp_path: Path) -> None:
-    path = tmp_path / "identity_splits.txt"
-    path.write_text("Ann_Example 1 \nBo_de_Example 2 \nCy 4 \n")
-    assert read_identity_splits(path) == {
-        "Ann_Example": "train",
-        "Bo_de_Example": "val",
-        "Cy": "test",
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("Ann 3\n", "line 1 is not a name and a code"),
-        ("Ann\n", "line 1 is not a name and a code"),
-        ("Ann 1\nAnn 4\n", "'Ann' is in train and in test"),
-    ],
-)
-def test_identity_splits_that_contradict_are_refused(
-    tmp_path: Path, text: str, problem: str
-) -> None:
-    (tmp_path / "s.txt").write_text(text)
-    with pytest.raises(Speech2FaceError, match=problem):
-        read_identity_splits(tmp_path / "s.txt")
-
-
-def test_published_matching_and_verification_lists_are_read(tmp_path: Path) -> None:
-    (tmp_path / "matching_v2f_G.csv").write_text("id1/v/1.wav A/1.jpg B/2.jpg\n" * 2)
-    trials = read_cmpc_trials(tmp_path / "matching_v2f_G.csv", direction="V->F", stratum="G")
-    assert trials.candidates.tolist() == [["A/1.jpg", "B/2.jpg"]] * 2
-    assert trials.header.source == "CMPC matching_v2f_G.csv" and trials.header.seed is None
-    (tmp_path / "veriflist.txt").write_text(
-        "id,voice-speaker-id,face-speaker-id,label,voice-path,face-path\n"
-        "1,2,2,1,A/v.wav,A/f.jpg\n2,2,9,0,A/w.wav,B/f.jpg\n"
-    )
-    pairs = read_pins_pairs(tmp_path / "veriflist.txt")
-    assert pairs.same.tolist() == [True, False]
-    assert pairs.candidates.tolist() == ["A/f.jpg", "B/f.jpg"]
-
-
-def test_published_lists_that_are_malformed_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("a b c\na b\n")
-    with pytest.raises(Speech2FaceError, match="line 2 is not a query and two candidates"):
-        read_cmpc_trials(tmp_path / "m.csv", direction="V->F", stratum="U")
-    (tmp_path / "v.txt").write_text("label,voice-path,face-path\n2,a,b\n")
-    with pytest.raises(Speech2FaceError, match="line 2 has no voice-path"):
-        read_pins_pairs(tmp_path / "v.txt")
 
 
 def test_the_header_of_a_list_is_its_first_line() -> None:

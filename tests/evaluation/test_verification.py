@@ -15,7 +15,6 @@ from speech2face.evaluation.uncertainty import PersonBootstrap
 from speech2face.evaluation.verification import (
     auc,
     eer,
-    eer_grid,
     eer_nearest,
     error_curve,
     verification_scores,
@@ -125,24 +124,6 @@ def test_nearest_eer_is_one_of_the_points() -> None:
     assert eer_nearest(scores, same) == pytest.approx(0.25)
     # thresholds 0, 1, inf accept 1, .5, 0 of the negatives and reject 0, 0, 1 of the positives
     assert eer_nearest(*pooled([1, 1], [1, 0])) == 0.5
-
-
-def test_grid_eer_averages_the_errors_of_ten_consecutive_folds() -> None:
-    generator = np.random.default_rng(1)
-    same = np.tile([True, False], 100)
-    distance = np.where(same, 1.2, 1.8) + 0.4 * generator.normal(size=200)
-    accepts = np.zeros((10, 400))
-    rejects = np.zeros((10, 400))
-    for fold in range(10):
-        part = slice(20 * fold, 20 * fold + 20)
-        for k in range(400):
-            accepted = distance[part] < k * 0.01
-            accepts[fold, k] = accepted[~same[part]].mean()
-            rejects[fold, k] = (~accepted[same[part]]).mean()
-    gap = np.abs(accepts.mean(axis=0) - rejects.mean(axis=0))
-    assert eer_grid(distance, same) == pytest.approx(accepts.mean(axis=0)[gap.argmin()])
-    with pytest.raises(Speech2FaceError, match="one kind of pair only"):
-        eer_grid(np.sort(distance), np.sort(same))
 
 
 @pytest.mark.parametrize(
