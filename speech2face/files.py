@@ -1,0 +1,187 @@
+"""Writing files so that they are there whole or not at all.
+
+The content is written under a temporary name in the same folder, flushed to the disk and renamed.
+Whatever stops the writing, be it an exception, Ctrl-C or a full disk, the temporary file is removed
+and what stood there before stays. Only a killed process cannot do so: see `remove_leftovers`.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from speech2face.errors import Speech2FaceError
+
+if sys.platform != "win32":
+    import fcntl
+
+_LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.partial")
+_MORE_ROOM = "free some space, or choose a folder on another disk"
+_REMEDIES = {
+    errno.ENOSPC: _MORE_ROOM,
+    errno.EDQUOT: _MORE_ROOM,
+    errno.EFBIG: _MORE_ROOM,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "choose another folder; a part of this path is a file",
+    errno.EEXIST: "choose another folder; a part of this path is a file",
+    errno.ENOTEMPTY: "choose a folder that does not exist yet",
+}
+
+
+def write_whole(path: Path | str, content: bytes) -> None:
+    """Write a file in one step; folders on the way to it are made.
+
+    Raises:
+        Speech2FaceError: it cannot be written; names the file, and what stood there stays.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """Give a temporary file to write into; it becomes `path` when the block ends without an error.
+
+    Its name has none of the usual suffixes: tell the writer the format, or give it an open file.
+
+    Raises:
+        Speech2FaceError: it cannot be written; names the file, and what stood there stays.
+    """
+    target = Path(path)
+    with _named_errors(target):
+        if target.exists() and not target.is_file():  # renaming over /dev/null would destroy it
+            raise Speech2FaceError("this is not a file", "choose the name of a file", str(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_file(target.parent) as temporary:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, target)
+        _flush(target.parent)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Give a temporary folder to fill; it becomes `path` when the block ends without an error.
+
+    Raises:
+        Speech2FaceError: it cannot be written, or is there already and not empty; names the folder.
+    """
+    target = Path(path)
+    with _named_errors(target):
+        if target.is_dir() and any(target.iterdir()):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _new_name(target.parent)
+        try:
+            temporary.mkdir()
+            with _locked(temporary):
+                yield temporary
+                for made in (*temporary.rglob("*"), temporary):
+                    _flush(made)
+                os.replace(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _flush(target.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files and folders of killed processes; those of living ones stay."""
+    if sys.platform == "win32":
+        return
+    for found in folder.glob(".*.partial"):
+        if not _LEFTOVER.fullmatch(found.name):
+            continue
+        try:
+            handle = os.open(found, os.O_RDONLY)
+        except OSError:  # renamed meanwhile, or somebody else's
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+            if found.is_dir():
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                found.unlink(missing_ok=True)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _temporary_file(folder: Path) -> Iterator[Path]:
+    while True:
+        temporary = _new_name(folder)
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            with _locked(temporary):
+                if not temporary.exists():  # `remove_leftovers` came between the last two lines
+                    continue
+                yield temporary
+                return
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process: by it `remove_leftovers` knows a living writer."""
+    if sys.platform == "win32":
+        yield
+        return
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks: leftovers are never removed there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _new_name(folder: Path) -> Path:
+    """A free name, as short for every target: a long name plus a suffix may be too long."""
+    return folder / f".{secrets.token_hex(8)}.partial"
+
+
+def _flush(path: Path) -> None:
+    """Wait until the content, or the names in a folder, are on the disk."""
+    if sys.platform == "win32" and path.is_dir():  # cannot be opened there
+        return
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as refused:
+        if refused.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no flushing
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Say which file cannot be written, and what to do."""
+    try:
+        yield
+    except OSError as refused:
+        if not _concerns(refused.filename, path):
+            raise
+        remedy = _REMEDIES.get(refused.errno or 0, "choose a folder that you may write to")
+        problem = f"cannot be written ({refused.strerror or refused})"
+        raise Speech2FaceError(problem, remedy, str(path)) from refused
+
+
+def _concerns(named: object, path: Path) -> bool:
+    """Whether an error is about writing `path`, not about another file that the block opened."""
+    if not isinstance(named, str | bytes):  # a full disk names no file
+        return True
+    other = Path(os.fsdecode(named))
+    is_temporary = any(_LEFTOVER.fullmatch(part) for part in other.parts)
+    return is_temporary or other == path or other in path.parents
