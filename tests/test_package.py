@@ -71,6 +71,7 @@ def test_the_wheel_names_its_command_and_needs_no_torch(wheel: Path) -> None:
         "numpy",
         "onnxruntime",
         "pillow",
+        "tqdm",
     ]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_dependency
 
 SAMPLE_RATE = 16_000  # Hz
 MAX_SECONDS = 300.0  # of speech are heard; what follows is left out and `truncated` says so
@@ -316,5 +317,5 @@ def _av() -> ModuleType:
     try:
         import av
     except ModuleNotFoundError as missing:
-        raise Speech2FaceError("PyAV is not installed", "run pip install av") from missing
+        raise missing_dependency("PyAV", "av") from missing
     return av

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 
 # Those of `vgg_face_convert.LAYOUTS`, which would load torch; a test compares the two.
 LAYOUTS = ("auto", "pytorch", "matconvnet", "caffe", "numpy", "torch7")
@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from speech2face.face.vgg_face_convert import convert
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[train]"'
-        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
+        raise missing_extra(str(missing.name), "train") from missing
     converted = convert(
         arguments.source,
         arguments.destination,

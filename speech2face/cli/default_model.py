@@ -11,6 +11,7 @@ from typing import Any
 
 from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 
 DESCRIPTION = """\
 Train the embedded model from the clips of the paper's project page, and write
@@ -168,8 +169,7 @@ def _require_instruments() -> None:
     """Raise now, and not after hours, if what comes at the end is not installed."""
     for module, extra in (("onnx", "train"), ("dlib", "face")):
         if importlib.util.find_spec(module) is None:
-            remedy = f'run pip install "speech2face[{extra}]"'
-            raise Speech2FaceError(f"{module} is not installed", remedy)
+            raise missing_extra(module, extra)
 
 
 def _counts(samples: Sequence[Any], config: Any) -> dict[str, dict[str, int]]:

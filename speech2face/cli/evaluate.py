@@ -137,9 +137,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate_clips(arguments: argparse.Namespace) -> None:
-    from speech2face.cli.progress import Progress
     from speech2face.inference.clips_report import Settings, report_on_clips
     from speech2face.inference.pipeline import load_model
+    from speech2face.progress import Progress
 
     settings = Settings(
         other_faces=dict(_named_path(text, "--faces") for text in arguments.faces),

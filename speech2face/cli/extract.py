@@ -67,8 +67,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Extract every clip; 1 when any could not be used."""
-    from speech2face.cli.progress import Progress
     from speech2face.inference.extract import extract, items_of
+    from speech2face.progress import Progress
 
     samples = [
         sample for sample in _read(arguments.manifest) if arguments.split in (None, sample.split)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, TypeVar
 
-from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 
 C = TypeVar("C")
 
@@ -35,10 +35,8 @@ def require_extra() -> None:
     try:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
-        import tqdm  # noqa: F401
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[train]"'
-        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
+        raise missing_extra(str(missing.name), "train") from missing
 
 
 def resolved(config: C, arguments: argparse.Namespace) -> C:

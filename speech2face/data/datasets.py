@@ -18,6 +18,7 @@ from torch import Tensor
 
 from speech2face.data.sample import Split
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 
 B = TypeVar("B")  # a batch
 DESCRIPTION = "features.json"  # what all shards of a folder have in common
@@ -184,6 +185,5 @@ def _open(shard: Path) -> Any:
     try:
         from safetensors import safe_open
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[train]"'
-        raise Speech2FaceError("safetensors is not installed", remedy) from missing
+        raise missing_extra("safetensors", "train") from missing
     return safe_open(shard, framework="pt")

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 
 FORMAT = 1
 MAKE_AGAIN = "make the file again with `speech2face extract`"
@@ -369,6 +370,5 @@ def _safetensors() -> Any:
         import safetensors
         import safetensors.numpy
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[evaluate]"'
-        raise Speech2FaceError("safetensors is not installed", remedy) from missing
+        raise missing_extra("safetensors", "evaluate") from missing
     return safetensors

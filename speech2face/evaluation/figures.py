@@ -23,6 +23,7 @@ from speech2face.evaluation.attributes import NO_FACE, Confusion
 from speech2face.evaluation.craniofacial import MEASURES, Measure
 from speech2face.evaluation.scores import Distance, comparable, score_block
 from speech2face.evaluation.uncertainty import Score
+from speech2face.extras import missing_extra
 from speech2face.face.landmarks import N_LANDMARKS
 
 CELL = 112  # pixels of a face in a grid
@@ -37,8 +38,7 @@ def _matplotlib() -> ModuleType:
         import matplotlib
         import matplotlib.figure
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[evaluate]"'
-        raise Speech2FaceError("matplotlib is not installed", remedy) from missing
+        raise missing_extra("matplotlib", "evaluate") from missing
     return matplotlib
 
 

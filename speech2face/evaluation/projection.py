@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.scores import as_features, unit_norm
 from speech2face.evaluation.uncertainty import PersonBootstrap, Score, as_names, mean_draws
+from speech2face.extras import missing_extra
 
 PERPLEXITY = 50.0  # file names of the authors' figure carry "50": a guess at what it means
 N_NEIGHBOURS = 5
@@ -33,8 +34,7 @@ def project(
     try:
         from sklearn.manifold import TSNE
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[evaluate]"'
-        raise Speech2FaceError("scikit-learn is not installed", remedy) from missing
+        raise missing_extra("scikit-learn", "evaluate") from missing
     plane = TSNE(
         perplexity=min(perplexity, (len(units) - 1) / 3),
         init="pca" if min(units.shape) >= 2 else "random",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 
 Distance = Literal["cosine", "euclidean", "manhattan"]
 ROUNDING = 1e-12  # well above the rounding of a float64 sum of thousands of products
@@ -159,8 +160,7 @@ def _city_block_distances(
     try:
         from scipy.spatial.distance import cdist
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[evaluate]"'
-        raise Speech2FaceError("scipy is not installed", remedy) from missing
+        raise missing_extra("scipy", "evaluate") from missing
     return np.asarray(cdist(query, gallery, "cityblock"))
 
 

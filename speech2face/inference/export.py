@@ -25,6 +25,7 @@ from torch import Tensor
 
 from speech2face.audio.segment import N_SAMPLES
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 from speech2face.inference.pipeline import (
     IMAGE_SIZE,
     METADATA_KEY,
@@ -237,6 +238,5 @@ def _onnx() -> ModuleType:
         import onnx.helper
         import onnx.numpy_helper
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[train]"'
-        raise Speech2FaceError("onnx is not installed", remedy) from missing
+        raise missing_extra("onnx", "train") from missing
     return onnx

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
 from speech2face.face.image import RGBImage, open_image
@@ -180,6 +181,5 @@ def _safetensors() -> Any:
         import safetensors
         import safetensors.numpy
     except ModuleNotFoundError as missing:
-        remedy = 'run pip install "speech2face[face]"'
-        raise Speech2FaceError("safetensors is not installed", remedy) from missing
+        raise missing_extra("safetensors", "face") from missing
     return safetensors

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from speech2face.audio.io import SAMPLE_RATE, Recording, as_recording, decode
 from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_dependency
 from speech2face.models import hub
 
 if TYPE_CHECKING:  # at run time Pillow is imported with the first face
@@ -327,6 +328,5 @@ def _onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ModuleNotFoundError as missing:
-        remedy = "run pip install onnxruntime"
-        raise Speech2FaceError("onnxruntime is not installed", remedy) from missing
+        raise missing_dependency("onnxruntime", "onnxruntime") from missing
     return onnxruntime  # type: ignore[no-any-return]

@@ -40,6 +40,7 @@ from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored
 from speech2face.models.warp import WarpConfig
+from speech2face.progress import Progress
 from speech2face.training.canonical_space import CODED_SIZE, CanonicalSpace, fit_canonical_space
 from speech2face.training.config import to_json
 from speech2face.training.linear_decoder import decoder_of_space
@@ -51,7 +52,7 @@ from speech2face.training.measurements import (
     render_path,
     to_frame,
 )
-from speech2face.training.tracking import Progress, Run
+from speech2face.training.tracking import Run
 from speech2face.training.voice_head import VoiceHeadConfig, fit_voice_head
 
 LOG = logging.getLogger(__name__)
@@ -270,13 +271,13 @@ def measure_clips(
     LOG.info("measures %d %s clips", len(chosen), folder.name)
     detector = DlibDetector()
     instruments = Instruments(encoder, detector, DlibFaceEncoder(detector))
-    with Progress(0, len(chosen)) as bar:
+    with Progress(len(chosen)) as progress:
         return measure(
             chosen,
             config.renders,
             instruments,
             folder,
-            progress=lambda n_done: bar.show(n_done, {}),
+            progress=progress.show,
         )
 
 

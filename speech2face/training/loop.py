@@ -7,6 +7,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
+from speech2face.progress import Progress
 from speech2face.training.state import TrainState
 from speech2face.training.tracking import Run
 
@@ -28,7 +29,7 @@ def fit(
         step: one update, returns losses by name.
         batches_from: endless batches that begin after so many samples, so that a resumed run
             equals an unbroken one.
-        run: where checkpoints, losses and progress go.
+        run: where checkpoints and losses go.
         validate: losses of held-out samples, by name.
 
     Raises:
@@ -38,7 +39,7 @@ def fit(
     plan = state.plan
     run.restore(state)  # an empty run directory changes nothing
     batches = batches_from(state.samples_seen)
-    with run.progress(state.samples_seen, plan.total_samples) as progress:
+    with Progress(plan.total_samples, unit="samples", done=state.samples_seen) as progress:
         while not plan.is_done(state.samples_seen):
             rate = state.adam.learning_rate_at(state.iteration)
             losses = step(state, next(batches))

@@ -1,4 +1,4 @@
-"""A run directory: settings, checkpoint, losses; and how a training shows its progress.
+"""A run directory: settings, checkpoint, losses.
 
 =======================  ===========================================================================
 `config.json`            all settings, resolved; a run is continued with the same ones only.
@@ -12,12 +12,9 @@ two `*.safetensors`      leaves the one before it or the new one, whole.
 import json
 import logging
 import os
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from speech2face.errors import Speech2FaceError
@@ -27,7 +24,6 @@ from speech2face.training.state import TrainState, as_checkpoint, restore_state
 LOG = logging.getLogger(__name__)
 CONFIG = "config.json"
 STATS = "stats.jsonl"
-LINE_EVERY = 30.0  # seconds between two lines of progress where there is no terminal
 FREE_TO_CHANGE = {"total_samples", "validate_every", "checkpoint_every"}  # of [plan]
 
 
@@ -83,10 +79,6 @@ class Run:
         lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    def progress(self, samples_seen: int, total_samples: int) -> "Progress":
-        """What shows how far the training is."""
-        return Progress(samples_seen, total_samples)
-
     def last_good(self) -> str:
         """Which state is kept, in words."""
         if not has_checkpoint(self.folder):
@@ -101,57 +93,6 @@ class Run:
         partial = self.folder / f"{STATS}.partial"
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(partial, self.folder / STATS)
-
-
-class Progress:
-    """A bar on a terminal, else a log line every half minute: samples, losses and time left."""
-
-    def __init__(self, samples_seen: int, total_samples: int) -> None:
-        self._total = total_samples
-        self._first = samples_seen
-        self._started = self._line_at = time.monotonic()
-        self._bar: Any = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total_samples, initial=samples_seen, unit=" samples")
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, samples_seen: int, losses: Mapping[str, float]) -> None:
-        """Show the state after an update, if it is time to."""
-        words = "  ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
-        if self._bar is not None:
-            self._bar.set_postfix_str(words, refresh=False)
-            self._bar.update(samples_seen - self._bar.n)
-            return
-        now = time.monotonic()
-        if now - self._line_at < LINE_EVERY and samples_seen < self._total:
-            return
-        self._line_at = now
-        left = (now - self._started) / (samples_seen - self._first) * (self._total - samples_seen)
-        LOG.info("%s of %s samples  %s  %s left", f"{samples_seen:,}", f"{self._total:,}", words,
-                 duration(left))  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """Time as people say it: `42 s`, `3 min 20 s`, `5 h 12 min`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _refuse_other_settings(

@@ -112,15 +112,15 @@ def test_a_float_picture_is_refused(portraits, detector) -> None:
 
 def test_without_dlib_the_error_names_the_extra(portraits, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(Speech2FaceError, match=r"dlib is not installed; .*speech2face\[face\]"):
+    with pytest.raises(Speech2FaceError, match=r"dlib is not installed; .*\[face\]"):
         DlibDetector().locate(portraits[0])
 
 
 def test_a_missing_package_and_a_missing_file_name_their_remedy() -> None:
-    with pytest.raises(Speech2FaceError, match="no_such_package is not installed; install it"):
-        packaged_file("no_such_package", "a.dat", remedy="install it")
-    with pytest.raises(Speech2FaceError, match=r"none\.dat: .*numpy does not hold.*; install it"):
-        packaged_file("numpy", "none.dat", remedy="install it")
+    with pytest.raises(Speech2FaceError, match="no_such_package is not installed; run "):
+        packaged_file("no_such_package", "a.dat", extra="face")
+    with pytest.raises(Speech2FaceError, match=r"none\.dat: .*numpy does not hold.*; run "):
+        packaged_file("numpy", "none.dat", extra="face")
 
 
 @pytest.mark.slow
