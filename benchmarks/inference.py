@@ -25,6 +25,7 @@ from speech2face.audio.io import SAMPLE_RATE, decode
 from speech2face.audio.segment import N_SAMPLES, tile_or_cut
 from speech2face.audio.spectrogram import ComplexSpectrogram
 from speech2face.models.voice_encoder import VoiceEncoder
+from speech2face.onnx_runtime import load_onnxruntime
 
 THREADS = 2
 VOICE = Path(__file__).resolve().parent.parent / "examples" / "rms.ogg"
@@ -87,8 +88,7 @@ def paper_encoder() -> dict[str, Any]:
 @contextmanager
 def exported_paper_encoder() -> Iterator[Any]:
     """A session over the exported network; its file of 600 MB is gone afterwards."""
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     torch.manual_seed(0)
     network = torch.nn.Sequential(ComplexSpectrogram(), VoiceEncoder()).eval()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -7,9 +7,9 @@
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from timing import measure
 from torch import Tensor
@@ -22,6 +22,7 @@ from speech2face.audio.spectrogram import (
     complex_spectrogram,
     compress,
 )
+from speech2face.onnx_runtime import load_onnxruntime
 
 SECONDS = (3, 6, 60)
 
@@ -42,7 +43,7 @@ def by_numpy(waveform: np.ndarray) -> np.ndarray:
     return np.stack([spectrum.real, spectrum.imag], axis=1)
 
 
-def session() -> onnxruntime.InferenceSession:
+def session() -> Any:
     graph = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer remarks that sizes become constants
@@ -56,6 +57,7 @@ def session() -> onnxruntime.InferenceSession:
             dynamo=False,
             opset_version=17,
         )
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(graph.getvalue(), options)

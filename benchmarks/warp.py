@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime
 import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import map_coordinates
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from speech2face.data.invented import draw, traits_of
 from speech2face.models.warp import WarpConfig, backward_flow, boundary_points, warp_image
+from speech2face.onnx_runtime import load_onnxruntime
 
 SIZE = 224  # pixels
 EXAGGERATION = 1.4
@@ -52,6 +52,7 @@ def in_onnxruntime(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[[]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer remarks that sizes become constants
         torch.onnx.export(module, inputs, graph, input_names=names, dynamo=False, opset_version=17)
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph.getvalue(), options)

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from speech2face.onnx_runtime import load_onnxruntime
+
+load_onnxruntime()  # before a test imports it: no test run reports home either
+
 ASSETS = Path(__file__).resolve().parents[1] / "speech2face" / "assets"
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

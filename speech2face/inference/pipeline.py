@@ -1,6 +1,6 @@
 """From a voice to a face: one onnxruntime session over one graph, waveform in, image out.
 
-The one door to onnxruntime for exported models. What is evaluated is what ships: every command
+What is evaluated is what ships: every command
 that makes a face goes through `Pipeline`. A model file is a stranger's: whatever is not our graph
 is refused in a sentence, and no file beside it is ever opened.
 """
@@ -9,7 +9,6 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 from speech2face.audio.io import SAMPLE_RATE, Recording, as_recording, decode
 from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_dependency
 from speech2face.models import hub
+from speech2face.onnx_runtime import load_onnxruntime
 
 if TYPE_CHECKING:  # at run time Pillow is imported with the first face
     from PIL.Image import Image
@@ -248,7 +247,7 @@ def _read(path: Path) -> bytes:
 
 def _session(content: bytes, path: Path, threads: int) -> Any:
     """Session over a model's bytes; from bytes, so that it can be digested and reads no other."""
-    ort = _onnxruntime()
+    ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # fatal only: problems are told once, by us
     options.intra_op_num_threads = threads
@@ -322,11 +321,3 @@ def _fits(shape: list[Any], wanted: tuple[int | None, ...]) -> bool:
         want is None or not isinstance(size, int) or size == want
         for size, want in zip(shape, wanted, strict=True)
     )
-
-
-def _onnxruntime() -> ModuleType:
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as missing:
-        raise missing_dependency("onnxruntime", "onnxruntime") from missing
-    return onnxruntime  # type: ignore[no-any-return]
