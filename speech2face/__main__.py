@@ -1,7 +1,19 @@
-"""`python -m speech2face` is the command `speech2face`."""
+"""`python -m speech2face` and the command `speech2face`: the command line as a process."""
 
 import sys
 
-from speech2face.cli.main import main
+from speech2face.interruption import exit_on_signals
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line of this process; returns its exit status."""
+    exit_on_signals()  # before the imports, which take a second
+    from speech2face.cli import main as command
+    from speech2face.cli.streams import StandardStreams
+
+    streams = StandardStreams.open()
+    return streams.close(command.main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

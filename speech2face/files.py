@@ -20,6 +20,7 @@ from speech2face.errors import Speech2FaceError
 if sys.platform != "win32":
     import fcntl
 
+_own_temporaries: dict[Path, int] = {}  # the process that writes each: a fork inherits the list
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.partial")
 _MORE_ROOM = "free some space, or choose a folder on another disk"
 _REMEDIES = {
@@ -76,17 +77,21 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         if target.is_dir() and any(target.iterdir()):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _new_name(target.parent)
-        try:
+        with _new_name(target.parent) as temporary:
             temporary.mkdir()
             with _locked(temporary):
                 yield temporary
                 for made in (*temporary.rglob("*"), temporary):
                     _flush(made)
                 os.replace(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         _flush(target.parent)
+
+
+def remove_own_temporaries() -> None:
+    """Remove what this process is writing at this moment: for a process that is about to end."""
+    for temporary, process in list(_own_temporaries.items()):
+        if process == os.getpid():
+            _remove(temporary)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -115,16 +120,13 @@ def remove_leftovers(folder: Path) -> None:
 @contextmanager
 def _temporary_file(folder: Path) -> Iterator[Path]:
     while True:
-        temporary = _new_name(folder)
-        try:
+        with _new_name(folder) as temporary:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             with _locked(temporary):
                 if not temporary.exists():  # `remove_leftovers` came between the last two lines
                     continue
                 yield temporary
                 return
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -146,9 +148,26 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _new_name(folder: Path) -> Path:
-    """A free name, as short for every target: a long name plus a suffix may be too long."""
-    return folder / f".{secrets.token_hex(8)}.partial"
+@contextmanager
+def _new_name(folder: Path) -> Iterator[Path]:
+    """A free name, as short for every target: a long name plus a suffix may be too long.
+
+    What has that name at the end of the block is removed.
+    """
+    temporary = folder / f".{secrets.token_hex(8)}.partial"
+    _own_temporaries[temporary] = os.getpid()
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        del _own_temporaries[temporary]
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

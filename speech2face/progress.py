@@ -1,12 +1,13 @@
 """How far a long piece of work is: a bar on a terminal, elsewhere a log line every half minute."""
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TextIO
 
 LOG = logging.getLogger(__name__)
 LINE_EVERY = 30.0  # seconds between two log lines where there is no terminal
@@ -51,12 +52,14 @@ class Progress:
             from tqdm import tqdm
             from tqdm.contrib.logging import logging_redirect_tqdm
 
+            size = shutil.get_terminal_size()  # tqdm draws nothing where a terminal states 0 x 0
             bar = tqdm(
                 total=self._total,
                 initial=self._done,
                 unit=f" {self._unit}",
                 leave=False,
-                dynamic_ncols=True,
+                ncols=size.columns,
+                nrows=size.lines,
                 file=sys.stderr,
             )
             self._bar = self._open.enter_context(bar)
@@ -89,12 +92,15 @@ class Progress:
         if outcome.rejected is not None:
             self.tell(f"{outcome.id}: {outcome.rejected}")
 
-    def tell(self, line: str) -> None:
-        """Write one line to standard error, above the bar if there is one."""
+    def tell(self, line: str, file: TextIO | None = None) -> None:
+        """Write one line to standard error or `file`, above the bar if there is one."""
+        file = file or sys.stderr
         if self._bar is not None:
-            self._bar.write(line, file=sys.stderr)
-        elif sys.stderr is not None:
-            sys.stderr.write(line + "\n")
+            self._bar.write(line, file=file)
+        elif file is not None:
+            file.write(line + "\n")
+        if file is not None:
+            file.flush()
 
     def _show(self, n_done: int, words: str) -> None:
         self._done = n_done

@@ -130,7 +130,11 @@ def module_file(name: str) -> Path:
 def defined_in(file: Path) -> set[str]:
     """Top-level names of a module, imported ones included."""
     names: set[str] = set()
-    for node in ast.parse(file.read_text()).body:
+    body = ast.parse(file.read_text()).body
+    for node in (
+        *body,
+        *(inner for block in body if isinstance(block, ast.If) for inner in block.body),
+    ):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):

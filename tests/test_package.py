@@ -63,7 +63,7 @@ def test_the_wheel_names_its_command_and_needs_no_torch(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         entry_points = archive.read(f"{info}entry_points.txt").decode()
         metadata = archive.read(f"{info}METADATA").decode()
-    assert "speech2face = speech2face.cli.main:main" in entry_points
+    assert "speech2face = speech2face.__main__:main" in entry_points
     needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist")]
     always = [line.split()[1] for line in needed if "extra ==" not in line]
     assert sorted(name.partition(">")[0] for name in always) == [

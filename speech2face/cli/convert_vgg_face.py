@@ -1,8 +1,9 @@
-"""`speech2face convert-vgg-face`: a public VGG-Face file to ours."""
+"""`speech2face convert-vgg-face`: converts public VGG-Face weights to safetensors."""
 
 import argparse
 from typing import Any
 
+from speech2face.cli.arguments import file_name, sha256
 from speech2face.extras import missing_extra
 
 # Those of `vgg_face_convert.LAYOUTS`, which would load torch; a test compares the two.
@@ -20,18 +21,22 @@ def add_parser(subparsers: Any) -> None:
     """Add `convert-vgg-face`."""
     parser = subparsers.add_parser(
         "convert-vgg-face",
-        help="make our VGG-Face file out of a public one",
+        help="convert public VGG-Face weights",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="SOURCE", help="the public file")
-    parser.add_argument("destination", metavar="OUT.safetensors", help="the file to write")
-    parser.add_argument("--sha256", metavar="HEX", help="refuse a source with another hash")
+    parser.add_argument("source", type=file_name, metavar="SOURCE", help="the public file")
+    parser.add_argument(
+        "destination", type=file_name, metavar="OUT.safetensors", help="the file to write"
+    )
+    parser.add_argument(
+        "--sha256", type=sha256, metavar="HEX", help="refuse a source with another SHA-256"
+    )
     parser.add_argument(
         "--layout",
         default="auto",
         choices=LAYOUTS,
-        help="how the source is laid out (default: by its content)",
+        help="format of the source (default: found from its content)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.set_defaults(run=run)

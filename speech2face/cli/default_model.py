@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from speech2face.cli.arguments import path
 from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
@@ -70,16 +71,16 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="clips of the authors' page")
+    parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
     parser.add_argument(
         "--run-dir",
-        type=Path,
+        type=path,
         default=Path("runs") / NAME,
         metavar="R",
         help="new, or one to be continued (runs/default)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="OUT", help="folder of the model (that of the package's own)"
+        "--out", type=path, metavar="OUT", help="folder of the model (that of the package's own)"
     )
     parser.add_argument("--force", action="store_true", help="replace a model that exists")
     add_settings(parser, defaults="the recipe", example="voice.gain=0.7")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from speech2face.cli import arguments as options
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
@@ -42,19 +43,25 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    path: dict[str, Any] = {"type": Path}
+    path: dict[str, Any] = {"type": options.path}
     parser.add_argument(
         "predicted", nargs="?", metavar="PREDICTED", help="made from voices", **path
     )
     parser.add_argument("reference", nargs="?", metavar="REFERENCE", help="true photos", **path)
     parser.add_argument("--out", required=True, metavar="OUT", help="folder of the report", **path)
     parser.add_argument("--force", action="store_true", help="replace a report that exists")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of all draws (0)")
     parser.add_argument(
-        "--workers", type=_positive, default=2, metavar="N", help="processes for pictures (2)"
+        "--seed", type=options.seed, default=0, metavar="S", help="of all draws (0)"
     )
     parser.add_argument(
-        "--curves", action="append", default=[], metavar="NAME=STATS",
+        "--workers",
+        type=options.positive_count,
+        default=2,
+        metavar="N",
+        help="processes for pictures (2)",
+    )
+    parser.add_argument(
+        "--curves", type=options.named_path, action="append", default=[], metavar="NAME=STATS",
         help="add the training curves of a run's stats.jsonl; may be repeated",
     )  # fmt: skip
     features = parser.add_argument_group("with PREDICTED and REFERENCE")
@@ -90,9 +97,14 @@ def add_parser(subparsers: Any) -> None:
     corpus.add_argument("--manifest", metavar="F", help="JSONL, one clip a line", **path)
     corpus.add_argument("--invented", action="store_true", help="a tiny world of drawn people")
     whole.add_argument("--split", choices=SPLITS, default="test", help="which clips (test)")
-    whole.add_argument("--model", metavar="M", help="exported model file (the embedded one)")
     whole.add_argument(
-        "--faces", action="append", default=[], metavar="NAME=DIR",
+        "--model",
+        metavar="M",
+        type=options.file_name,
+        help="exported model file (the embedded one)",
+    )
+    whole.add_argument(
+        "--faces", type=options.named_path, action="append", default=[], metavar="NAME=DIR",
         help="a further contestant: ID.png or ID.jpg of every clip; may be repeated",
     )  # fmt: skip
     whole.add_argument(
@@ -142,7 +154,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
     from speech2face.progress import Progress
 
     settings = Settings(
-        other_faces=dict(_named_path(text, "--faces") for text in arguments.faces),
+        other_faces=dict(arguments.faces),
         f2f=arguments.f2f,
         workers=arguments.workers,
         seed=arguments.seed,
@@ -209,18 +221,11 @@ def _clips(arguments: argparse.Namespace) -> Any:
     return Clips(chosen, corpus, distractors, voices)
 
 
-def _named_path(text: str, option: str) -> tuple[str, Path]:
-    name, mark, path = text.partition("=")
-    if not (name and mark and path):
-        raise Speech2FaceError(f"{option} {text!r}", f"write {option} NAME=PATH")
-    return name, Path(path)
-
-
 def _curves(arguments: argparse.Namespace) -> list[Any]:
     """The section of training curves, where any are given."""
     from speech2face.evaluation.protocols import training_section
 
-    runs = dict(_named_path(text, "--curves") for text in arguments.curves)
+    runs = dict(arguments.curves)
     return [training_section(runs, arguments.out)] if runs else []
 
 
@@ -342,10 +347,3 @@ def _facts(arguments: argparse.Namespace, pairs: Any) -> dict[str, str]:
         "labels": ", ".join(sorted(pairs.labels)) or "none",
         "intervals": f"95 %, 2,000 resamples of persons, seed {arguments.seed}",
     }
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value

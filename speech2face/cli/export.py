@@ -6,6 +6,7 @@ from typing import Any
 
 from speech2face.audio.io import decode
 from speech2face.audio.segment import N_SAMPLES, tile_to
+from speech2face.cli.arguments import file_name, path
 from speech2face.cli.settings import require_extra
 from speech2face.errors import Speech2FaceError
 
@@ -33,12 +34,13 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="directory of the training")
-    parser.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write")
+    parser.add_argument("run_dir", type=path, metavar="RUN", help="directory of the training")
+    parser.add_argument("out", type=path, metavar="OUT.onnx", help="the file to write")
     parser.add_argument("--licence", default=NOT_STATED, help="terms of the weights")
     parser.add_argument("--trained-on", default=NOT_STATED, help="the data, in a few words")
     parser.add_argument(
         "--check",
+        type=file_name,
         metavar="VOICE",
         help="hold the file to torch on this recording, not on noise",
     )
@@ -83,9 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _refuse_place(out: Path, *, force: bool) -> None:
     if out.suffix != ".onnx":
         raise Speech2FaceError("is no name of a model file", "end it in .onnx", str(out))
-    for path in (out, out.with_suffix(".json")):
-        if path.exists() and not force:
-            raise Speech2FaceError("the file exists", "give --force, or another name", str(path))
+    for file in (out, out.with_suffix(".json")):
+        if file.exists() and not force:
+            raise Speech2FaceError("the file exists", "give --force, or another name", str(file))
 
 
 def _speech(voice: str | None) -> Any:

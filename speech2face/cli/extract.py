@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from speech2face.cli.arguments import exaggeration, file_name, path, seconds
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
@@ -41,16 +42,21 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL", help="exported model, `default`, dlib or sface")
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="JSONL, or a folder")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the extraction")
+    parser.add_argument(
+        "model", type=file_name, metavar="MODEL", help="exported model, `default`, dlib or sface"
+    )
+    parser.add_argument("manifest", type=path, metavar="MANIFEST", help="JSONL, or a folder")
+    parser.add_argument("out", type=path, metavar="OUT", help="folder of the extraction")
     parser.add_argument("--split", choices=("train", "val", "test"), help="only these clips")
     parser.add_argument(
-        "--exaggeration", type=float, metavar="A", help="0 none, 1.4 strong (the model's own)"
+        "--exaggeration",
+        type=exaggeration,
+        metavar="A",
+        help="0 none, 1.4 strong (the model's own)",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=seconds,
         metavar="S",
         help="hear S seconds from where sound begins, such as 3 (all)",
     )
@@ -60,7 +66,10 @@ def add_parser(subparsers: Any) -> None:
         help="each half of an utterance by itself: ID_half1, _half2",
     )
     parser.add_argument(
-        "--pictures", metavar="WHICH", help="what is looked at (a recogniser: face), or a folder"
+        "--pictures",
+        type=file_name,
+        metavar="WHICH",
+        help="what is looked at (a recogniser: face), or a folder",
     )
     parser.set_defaults(run=run)
 

@@ -1,10 +1,8 @@
 """`speech2face`: the sub-commands, and what becomes of an error."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 
 from speech2face import Speech2FaceError, __version__
 from speech2face.cli import (
@@ -45,18 +43,15 @@ exit status: 0 all done, 1 something could not be done (one line says what), 2 w
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line, that of the process unless given; returns its exit status."""
-    if isinstance(sys.stdout, TextIOWrapper):  # so that any file name can be printed
-        sys.stdout.reconfigure(errors="surrogateescape")
+    """Run one command line, that of the process unless given; returns its exit status.
+
+    `speech2face.__main__` prepares the process for it: signals and standard streams.
+    """
     try:
         parsed = _parser().parse_args(arguments)
         status: int = parsed.run(parsed)
-        sys.stdout.flush()
     except Speech2FaceError as error:
         print(error if error.path else f"speech2face: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # whoever reads our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("speech2face: stopped", file=sys.stderr)
@@ -78,7 +73,3 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(subparsers)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

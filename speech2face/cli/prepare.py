@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speech2face.cli.arguments import path, positive_count, seconds
 from speech2face.errors import Speech2FaceError
 
 if TYPE_CHECKING:
@@ -34,16 +35,23 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", metavar="CORPUS", choices=CORPORA, help=", ".join(CORPORA))
-    parser.add_argument("root", metavar="ROOT", type=Path, help="where the corpus is")
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the features")
+    parser.add_argument("root", metavar="ROOT", type=path, help="where the corpus is")
+    parser.add_argument("out", metavar="OUT", type=path, help="folder for the features")
     parser.add_argument(
         "--face-encoder", choices=FACE_ENCODERS, default="dlib", help="recogniser (default: dlib)"
     )
     parser.add_argument(
-        "--vgg-face", metavar="FILE", help="weights that convert-vgg-face wrote, for vgg-face"
+        "--vgg-face",
+        type=path,
+        metavar="FILE",
+        help="weights that convert-vgg-face wrote, for vgg-face",
     )
     parser.add_argument(
-        "--clip-seconds", type=float, default=6.0, help="speech of each clip (default: 6)"
+        "--clip-seconds",
+        type=seconds,
+        default=6.0,
+        metavar="S",
+        help="speech of each clip (default: 6)",
     )
     parser.add_argument(
         "--voice-only",
@@ -51,7 +59,13 @@ def add_parser(subparsers: Any) -> None:
         help="leave canonical faces out, as where a corpus has none; a face decoder cannot be "
         "trained on such features",
     )
-    parser.add_argument("--persons", type=int, default=20, help="people to invent (default: 20)")
+    parser.add_argument(
+        "--persons",
+        type=positive_count,
+        default=20,
+        metavar="N",
+        help="people to invent (default: 20)",
+    )
     parser.set_defaults(run=run)
 
 

@@ -1,19 +1,20 @@
-"""`speech2face reconstruct`: sound files in, one face each out."""
+"""`speech2face reconstruct`: makes one face from each sound file."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from speech2face import Face, Pipeline, load_model
 from speech2face.audio.io import MAX_SECONDS
-from speech2face.cli.images import (
+from speech2face.cli.arguments import count, exaggeration, file_name, seed
+from speech2face.cli.image_files import (
+    STANDARD_INPUT,
     each_file,
-    exaggeration,
     image_names,
     png_text,
     refuse_existing,
-    tell,
     writable_folder,
     write_png,
 )
@@ -24,8 +25,9 @@ DESCRIPTION = f"""\
 Make {NOTICE}.
 
 Each VOICE (wav, flac, mp3, m4a, ogg, webm, mp4 with video ...) becomes DIR/NAME.png, 224 x 224,
-where NAME is the file's name without its ending. Speech of six seconds or more is best; of a
-longer recording the first {MAX_SECONDS / 60:.0f} minutes are heard.
+where NAME is the file's name without its ending. Six seconds of speech or more are best; only the
+first {MAX_SECONDS / 60:.0f} minutes of a longer recording are used. A VOICE of - is read from
+standard input and becomes DIR/stdin.png.
 """
 EPILOG = """\
 examples:
@@ -33,15 +35,16 @@ examples:
   speech2face reconstruct *.mp3 --out faces --exaggeration 1.4
   speech2face reconstruct voice.m4a --out faces --spread 4      four more faces, equally likely
   speech2face reconstruct *.wav --out faces --json > faces.jsonl
+  ffmpeg -i talk.mkv -f wav - | speech2face reconstruct - --out faces
 
-Voices of one name get longer names: a.wav and a.mp3 become a.wav.png and a.mp3.png, mon/a.wav and
-tue/a.wav become mon-a.wav.png and tue-a.wav.png. The order in which they are named plays no part;
-a file named twice is done once.
+If two voices have the same name, their images get longer names: a.wav and a.mp3 become a.wav.png
+and a.mp3.png; mon/a.wav and tue/a.wav become mon-a.wav.png and tue-a.wav.png. The order of the
+files does not matter. A file that is given twice is used once. A very long name is shortened.
 
-A voice that cannot be used is named with the reason on standard error, the others are still done,
-and the exit status is 1. An image that exists is kept, and counts as such a voice, unless --force
-is given. Nothing half-written stays behind. Each image says in its PNG text which model, which
-exaggeration and what it is.
+If a voice cannot be used, one line on standard error gives the reason; the other voices are still
+done, and the exit status is 1. The same holds if the image exists already and --force is not given.
+An image is written whole or not at all. The text inside each PNG file says what it is, which model
+made it, and with which exaggeration.
 """
 
 
@@ -54,24 +57,29 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("voices", nargs="+", metavar="VOICE", help="sound or video file")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of images, made anew")
-    parser.add_argument("--model", metavar="M", help="exported model file (the embedded one)")
+    parser.add_argument("voices", nargs="+", metavar="VOICE", help="sound or video file, or -")
+    parser.add_argument(
+        "--out", required=True, type=file_name, metavar="DIR", help="folder for the images"
+    )
+    parser.add_argument(
+        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+    )
     parser.add_argument(
         "--exaggeration",
         type=exaggeration,
         metavar="A",
-        help="push away from the mean face: 0 none, 1.4 strong, -1 the mean face (the model's own)",
+        help="how far to move away from the mean face: 0 not at all, 1.4 strongly, -1 is the mean "
+        "face itself (the model's own setting)",
     )
     parser.add_argument(
         "--spread",
-        type=_count,
+        type=count,
         default=0,
         metavar="N",
-        help="also write N further faces that the voice fits as well: DIR/NAME.likely-1.png ...",
+        help="also write N other faces that fit the voice equally well: DIR/NAME.likely-1.png ...",
     )
-    parser.add_argument("--seed", type=_count, default=0, metavar="S", help="of the spread (0)")
-    parser.add_argument("--json", action="store_true", help="one JSON line a voice on stdout")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of the spread (0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per voice")
     parser.add_argument("--force", action="store_true", help="replace images that exist")
     parser.set_defaults(run=run)
 
@@ -95,8 +103,9 @@ def _reconstruct_one(
     stem = destination.stem
     likely = [destination.with_name(f"{stem}.likely-{i + 1}.png") for i in range(arguments.spread)]
     refuse_existing((destination, *likely), voice, force=arguments.force)
+    source: Any = sys.stdin.buffer if voice == STANDARD_INPUT else voice
     face = pipeline.reconstruct(
-        voice,
+        source,
         exaggeration=arguments.exaggeration,
         draws=arguments.spread,
         seed=arguments.seed,
@@ -104,8 +113,6 @@ def _reconstruct_one(
     text = png_text(NOTICE, face, pipeline.card)
     for path, image in zip((destination, *likely), (face.image, *face.likely), strict=True):
         write_png(path, image, text)
-    for note in _notes(face):
-        tell(f"{voice}: {note}")
     return {
         "voice": voice,
         "image": str(destination),
@@ -115,6 +122,7 @@ def _reconstruct_one(
         "truncated": face.truncated,
         "damaged": face.damaged,
         "landmarks": [[round(float(x), 2), round(float(y), 2)] for x, y in face.landmarks],
+        "notes": list(_notes(face)),
         "model": pipeline.card.name,
         "model_sha256": pipeline.card.sha256,
         "what": NOTICE,
@@ -122,17 +130,10 @@ def _reconstruct_one(
 
 
 def _notes(face: Face) -> Iterable[str]:
-    """What a user should know of a voice that could be used all the same."""
+    """What a user should know about a voice that could be used in part."""
     if face.truncated:
-        problem = f"only the first {MAX_SECONDS:.0f} s were heard"
-        yield f"{problem}; cut out the part that should be heard instead"
+        problem = f"only the first {MAX_SECONDS:.0f} s were used"
+        yield f"{problem}; to use another part, cut it out and give it instead"
     if face.damaged:
-        problem = f"parts could not be decoded, {face.seconds:.1f} s were heard"
+        problem = f"parts could not be decoded, {face.seconds:.1f} s were used"
         yield f"{problem}; copy or record it again if that is too little"
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value

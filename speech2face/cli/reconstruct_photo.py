@@ -1,12 +1,12 @@
-"""`speech2face reconstruct-photo`: photos in, the decoder's faces out (F2F)."""
+"""`speech2face reconstruct-photo`: makes the decoder's face from each photo (F2F)."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech2face.cli.images import (
+from speech2face.cli.arguments import exaggeration, file_name
+from speech2face.cli.image_files import (
     each_file,
-    exaggeration,
     image_names,
     png_text,
     refuse_existing,
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 NOTICE = "what the face decoder makes of a photo: frontal, neutral, not a picture of the person"
 
 DESCRIPTION = """\
-Make the frontal, neutral face that the model's decoder finds in a photo (F2F): what a voice could
-give at best, if it told everything that the decoder can show.
+Make the frontal, neutral face that the model's decoder makes from a photo (F2F). It is the best
+that a voice could give, if the voice told everything that the decoder can show.
 
-Each PHOTO (jpg, png, webp ...) becomes DIR/NAME.png, 224 x 224. Of several faces in it the largest
-counts. Needs the extra "face".
+Each PHOTO (jpg, png, webp ...) becomes DIR/NAME.png, 224 x 224. If a photo shows several faces, the
+largest is used. This needs the extra "face".
 """
 EPILOG = """\
 examples:
   speech2face reconstruct-photo portrait.jpg --out faces
   speech2face reconstruct-photo *.jpg --out faces --json > faces.jsonl
 
-Use pictures of people who agreed to it. A photo that cannot be used, or shows no face, is named
-with the reason on standard error, the others are still done, and the exit status is 1. An image
-that exists is kept, and counts as such a photo, unless --force is given.
+Use pictures of people who agreed to it. If a photo cannot be used, or shows no face, one line on
+standard error gives the reason; the other photos are still done, and the exit status is 1. The same
+holds if the image exists already and --force is not given.
 """
 
 
@@ -41,22 +41,27 @@ def add_parser(subparsers: Any) -> None:
     """Add `reconstruct-photo`."""
     parser = subparsers.add_parser(
         "reconstruct-photo",
-        help="make the decoder's face of each photo (F2F)",
+        help="make the decoder's face from each photo (F2F)",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="picture file")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of images, made anew")
-    parser.add_argument("--model", metavar="M", help="exported model file (the embedded one)")
+    parser.add_argument(
+        "--out", required=True, type=file_name, metavar="DIR", help="folder for the images"
+    )
+    parser.add_argument(
+        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+    )
     parser.add_argument(
         "--exaggeration",
         type=exaggeration,
         default=0.0,
         metavar="A",
-        help="push away from the mean face: 0 none, 1.4 strong, -1 the mean face (0)",
+        help="how far to move away from the mean face: 0 not at all, 1.4 strongly, -1 is the mean "
+        "face itself (0)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line a photo on stdout")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per photo")
     parser.add_argument("--force", action="store_true", help="replace images that exist")
     parser.set_defaults(run=run)
 

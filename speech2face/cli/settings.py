@@ -1,9 +1,9 @@
-"""Settings of a training on the command line: files of differences, single ones, a dry run."""
+"""Settings of a training on the command line: --config, --set and --dry-run."""
 
 import argparse
-from pathlib import Path
 from typing import Any, TypeVar
 
+from speech2face.cli.arguments import path
 from speech2face.extras import missing_extra
 
 C = TypeVar("C")
@@ -13,11 +13,11 @@ def add_settings(parser: argparse.ArgumentParser, *, defaults: str, example: str
     """Add --config, --set and --dry-run."""
     parser.add_argument(
         "--config",
-        type=Path,
+        type=path,
         metavar="C.toml",
         action="append",
         default=[],
-        help=f"differences from {defaults}; may be given several times",
+        help=f"settings that differ from {defaults}; may be given several times",
     )
     parser.add_argument(
         "--set",
@@ -25,7 +25,7 @@ def add_settings(parser: argparse.ArgumentParser, *, defaults: str, example: str
         action="append",
         default=[],
         dest="settings",
-        help=f"one difference, as in {example}; wins over --config",
+        help=f"one setting, such as {example}; takes precedence over --config",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
 

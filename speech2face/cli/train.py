@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from speech2face.cli.arguments import device, path, positive_count
 from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
 from speech2face.errors import Speech2FaceError
 
@@ -35,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
     encoder = _add_network(networks, "voice-encoder", "spectrogram to face feature, by Eq. (1)")
     encoder.add_argument(
         "--balance-at",
-        type=int,
+        type=positive_count,
         metavar="N",
         help="train a pilot to iteration N (paper: 1000), and find the weights of Eq. (1) at which "
         "all terms pull alike; prints them and writes RUN_DIR/lambdas.toml",
@@ -47,10 +48,12 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = networks.add_parser(name, help=purpose, description=purpose)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of prepared features")
-    parser.add_argument("--run-dir", type=Path, metavar="R", help="new, or one to be continued")
+    parser.add_argument("--data", type=path, metavar="DIR", help="folder of prepared features")
+    parser.add_argument("--run-dir", type=path, metavar="R", help="new, or one to be continued")
     add_settings(parser, defaults="the paper's settings", example="adam.learning_rate=1e-4")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, or cuda")
+    parser.add_argument(
+        "--device", type=device, default="auto", help="auto (default), cpu, cuda or cuda:N"
+    )
     return parser
 
 
@@ -65,8 +68,8 @@ def _train_voice_encoder(arguments: argparse.Namespace) -> int:
         return _balance(config, arguments)
     from speech2face.training.experiments import train_voice_encoder
 
-    data, folder, device = _places(arguments)
-    state = train_voice_encoder(config, data, folder, device=device)
+    data, folder, where = _places(arguments)
+    state = train_voice_encoder(config, data, folder, device=where)
     print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
     return 0
 
@@ -80,8 +83,8 @@ def _train_face_decoder(arguments: argparse.Namespace) -> int:
         return print_settings(config)
     from speech2face.training.experiments import train_face_decoder
 
-    data, folder, device = _places(arguments)
-    state = train_face_decoder(config, data, folder, device=device)
+    data, folder, where = _places(arguments)
+    state = train_face_decoder(config, data, folder, device=where)
     print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
     return 0
 
@@ -89,11 +92,9 @@ def _train_face_decoder(arguments: argparse.Namespace) -> int:
 def _balance(config: Any, arguments: argparse.Namespace) -> int:
     from speech2face.training.experiments import LAMBDAS, balance_voice_encoder
 
-    if arguments.balance_at < 1:
-        raise Speech2FaceError(f"--balance-at {arguments.balance_at}", "give a positive iteration")
-    data, folder, device = _places(arguments)
+    data, folder, where = _places(arguments)
     lambdas, magnitudes = balance_voice_encoder(
-        config, data, folder, at_iteration=arguments.balance_at, device=device
+        config, data, folder, at_iteration=arguments.balance_at, device=where
     )
     for name, magnitude in magnitudes.items():
         print(f"{name}: gradient {magnitude:.4g}, weight {getattr(lambdas, name):.4g}")
@@ -103,13 +104,20 @@ def _balance(config: Any, arguments: argparse.Namespace) -> int:
 
 def _places(arguments: argparse.Namespace) -> tuple[Path, Path, str]:
     """Features, run directory and device, once they are needed; log lines go to the terminal."""
-    import torch
-
     for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
         if value is None:
             raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    device = arguments.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return arguments.data, arguments.run_dir, device
+    return arguments.data, arguments.run_dir, _device(arguments.device)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    n_gpus = torch.cuda.device_count()
+    if wanted == "auto":
+        return "cuda" if n_gpus else "cpu"
+    if wanted.startswith("cuda") and int(wanted.partition(":")[2] or 0) >= n_gpus:
+        problem = f"torch finds {n_gpus} GPUs here, so it cannot use {wanted}"
+        raise Speech2FaceError(problem, "give --device cpu, or install torch for your GPU")
+    return wanted

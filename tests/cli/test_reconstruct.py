@@ -15,8 +15,9 @@ from media import EXAMPLES, write_media, write_sparse_hours
 from PIL import Image
 
 from speech2face.audio.io import decode
+from speech2face.cli.image_files import image_names
 from speech2face.cli.main import main
-from speech2face.cli.reconstruct import NOTICE, image_names
+from speech2face.cli.reconstruct import NOTICE
 
 SLT, RMS = str(EXAMPLES / "slt.ogg"), str(EXAMPLES / "rms.ogg")
 
@@ -128,7 +129,7 @@ def test_a_two_hour_file_is_done_with_a_note(
     assert reconstruct(stand_in_model, out, str(file)) == 0
     assert images(out) == ["long.png"]
     (note,) = capsys.readouterr().err.splitlines()
-    assert note.startswith(f"{file}: only the first 300 s were heard; ")
+    assert note.startswith(f"{file}: only the first 300 s were used; ")
 
 
 def test_an_mp4_that_breaks_off_after_its_index_is_done_with_a_note(
@@ -169,7 +170,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
     monkeypatch.setattr(Image.Image, "save", half)
     assert reconstruct(stand_in_model, out, SLT) == 1
     assert images(out) == []
-    assert "slt.png: cannot be written (no space left on device)" in capsys.readouterr().err
+    assert "slt.png: cannot be written (No space left on device)" in capsys.readouterr().err
 
 
 def test_an_image_that_exists_is_kept_unless_force_is_given(
@@ -281,9 +282,10 @@ def test_progress_is_for_a_terminal_alone(stand_in_model: Path, out: Path) -> No
     terminal = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=True, stdin=subprocess.DEVNULL
     )
-    assert b"[1/2]" in terminal.stdout and b"[2/2]" in terminal.stdout
-    last = terminal.stdout.decode().splitlines()[-1]
-    assert last.replace("\r", "").replace("\x1b[K", "") == str(out / "rms.png")
+    assert b"1/2" in terminal.stdout and b"2/2" in terminal.stdout
+    lines = terminal.stdout.decode().split("\r\n")
+    shown = [line.split("\r")[-1] for line in lines]  # what is left of each line on the screen
+    assert shown == [str(out / "slt.png"), str(out / "rms.png"), ""]
 
 
 def test_the_command_itself_reports_and_exits(stand_in_model: Path, out: Path) -> None:
