@@ -93,7 +93,7 @@ def lines(path: PathName) -> Iterator[tuple[str, str]]:
             yield where, _decoded(content, name, number).removesuffix("\n").removesuffix("\r")
 
 
-def parse_json(text: str, path: PathName, *, remedy: str = WRITE_AGAIN) -> Any:
+def parse_json(text: str, path: PathName, *, remedy: str = WRITE_AGAIN, part: str = "") -> Any:
     """The value that a JSON text stands for.
 
     Stricter than the standard library: NaN and infinity, a key that occurs twice in one object
@@ -104,37 +104,41 @@ def parse_json(text: str, path: PathName, *, remedy: str = WRITE_AGAIN) -> Any:
         text: one JSON document.
         path: of the file, for messages; "FILE, line 3" for one line of it.
         remedy: what to do, for messages.
+        part: which part of the file this is, for messages, such as "its header".
 
     Raises:
         Speech2FaceError: not JSON, or beyond `MAX_BYTES`, `MAX_BRACKETS`, `MAX_DEPTH` or
             `MAX_DIGITS`.
     """
-    where = os.fspath(path)
-    if problem := _too_much(text):
-        raise Speech2FaceError(problem, remedy, where)
-    try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_finite,
-            parse_constant=_no_number,
-        )
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise Speech2FaceError(f"is not JSON ({error.msg}: {place})", remedy, where) from error
-    except ValueError as error:  # of the functions below
-        raise Speech2FaceError(str(error), remedy, where) from error
-    if _SUSPECT_ESCAPE.search(text):
-        _refuse_impossible_text(value, remedy, where)
-    return value
+    problem: str | None = _too_much(text)
+    if problem is None:
+        try:
+            value = json.loads(
+                text,
+                object_pairs_hook=_object,
+                parse_int=_integer,
+                parse_float=_finite,
+                parse_constant=_no_number,
+            )
+            if _SUSPECT_ESCAPE.search(text):
+                _refuse_impossible_text(value)
+            return value
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            problem = f"is not JSON ({error.msg}: {place})"
+        except ValueError as error:  # of the functions below
+            problem = str(error)
+    raise Speech2FaceError(f"{part} {problem}".strip(), remedy, os.fspath(path))
 
 
-def parse_json_object(text: str, path: PathName, *, remedy: str = WRITE_AGAIN) -> dict[str, Any]:
+def parse_json_object(
+    text: str, path: PathName, *, remedy: str = WRITE_AGAIN, part: str = ""
+) -> dict[str, Any]:
     """As `parse_json`, for a text that must be an object: keys and values in braces."""
-    value = parse_json(text, path, remedy=remedy)
+    value = parse_json(text, path, remedy=remedy, part=part)
     if not isinstance(value, dict):
-        raise Speech2FaceError("is not a JSON object", remedy, os.fspath(path))
+        problem = f"{part} is not a JSON object".strip()
+        raise Speech2FaceError(problem, remedy, os.fspath(path))
     return value
 
 
@@ -269,7 +273,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"holds the key {_shown(counts.most_common(1)[0][0])} twice")
+        raise ValueError(f"holds the key {shown(counts.most_common(1)[0][0])} twice")
     return found
 
 
@@ -282,7 +286,7 @@ def _integer(digits: str) -> int:
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise ValueError(f"holds the number {_shown(digits)}, which is beyond every float")
+        raise ValueError(f"holds the number {shown(digits)}, which is beyond every float")
     return value
 
 
@@ -290,18 +294,18 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"holds {name}, which is no number of JSON")
 
 
-def _refuse_impossible_text(value: Any, remedy: str, where: str) -> None:
+def _refuse_impossible_text(value: Any) -> None:
     """Refuse NUL and halves of surrogate pairs in any string of a value, keys included."""
     if isinstance(value, str):
         if _IMPOSSIBLE.search(value):
-            raise Speech2FaceError(f"holds the impossible text {_shown(value)}", remedy, where)
+            raise ValueError(f"holds the impossible text {shown(value)}")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _refuse_impossible_text(key, remedy, where)
-            _refuse_impossible_text(item, remedy, where)
+            _refuse_impossible_text(key)
+            _refuse_impossible_text(item)
     elif isinstance(value, list):
         for item in value:
-            _refuse_impossible_text(item, remedy, where)
+            _refuse_impossible_text(item)
 
 
 def _refuse_extremes(value: Any, remedy: str, where: str | None, depth: int = 0) -> None:
@@ -319,6 +323,7 @@ def _refuse_extremes(value: Any, remedy: str, where: str | None, depth: int = 0)
             _refuse_extremes(item, remedy, where, depth + 1)
 
 
-def _shown(text: str) -> str:
-    """At most sixty characters of a text, as a message may carry it."""
-    return ascii(text if len(text) <= 60 else text[:57] + "...")
+def shown(value: object) -> str:
+    """At most sixty characters of a value, as a message may carry it."""
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -22,7 +22,6 @@ Prepared layout: `manifest.jsonl`, `audio/ID.ogg`, `face/ID.jpg`, `canonical/ID.
 Face_f2f, Face_exg0, Face_exg0.7, Face_exg1.4}/<11-character id>_<start>-<end>.{wav,jpg}`.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any
 from speech2face.data.sample import Sample
 from speech2face.data.splits import check_disjoint, split_of_person
 from speech2face.errors import Speech2FaceError
+from speech2face.records import jsonl_rows
 
 TEACHERS = ("s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")  # the authors' S2F, by exaggeration
 CLIP_SECONDS = 6.0  # every file of the page is filled or cut to it
@@ -70,17 +70,12 @@ def distractors(root: Path) -> list[Path]:
 
 def _read_prepared(root: Path) -> list[Sample]:
     manifest = root / "manifest.jsonl"
-    lines = manifest.read_text(encoding="utf-8").splitlines()
-    return [
-        _prepared_sample(line, root, f"{manifest}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    rows = jsonl_rows(manifest, remedy=_REMEDY)
+    return [_prepared_sample(record, root, where) for where, record in rows]
 
 
-def _prepared_sample(line: str, root: Path, where: str) -> Sample:
+def _prepared_sample(record: dict[str, Any], root: Path, where: str) -> Sample:
     try:
-        record: dict[str, Any] = json.loads(line)
         name = record["id"]
         return Sample(
             id=name,
@@ -93,7 +88,7 @@ def _prepared_sample(line: str, root: Path, where: str) -> Sample:
             canonical=root / "canonical" / f"{name}.jpg",
             teachers={teacher: root / teacher / f"{name}.jpg" for teacher in TEACHERS},
         )
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise Speech2FaceError(f"not a clip of this corpus ({error!r})", _REMEDY, where) from error
 
 

@@ -5,7 +5,6 @@ number `p` of a training is sample `p % n` of the shuffle of epoch `p // n`. Not
 remembered, so a run that was killed goes on with the very batches it would have seen.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from torch import Tensor
 from speech2face.data.sample import Split
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
+from speech2face.records import read_json_object
 
 B = TypeVar("B")  # a batch
 DESCRIPTION = "features.json"  # what all shards of a folder have in common
@@ -77,8 +77,7 @@ class FeatureShards:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What all shards have in common: recogniser, clip length, hash of the manifest."""
-        record: dict[str, Any] = json.loads((self.folder / DESCRIPTION).read_text())
-        return record
+        return read_json_object(self.folder / DESCRIPTION)
 
     @property
     def ids(self) -> list[str]:
@@ -116,7 +115,7 @@ class FeatureShards:
         """Sample id, shard and row in it, in the order of the shards."""
         rows = []
         for marker in sorted(self.folder.glob("shard-*.json")):
-            samples = json.loads(marker.read_text())["samples"]
+            samples = read_json_object(marker)["samples"]
             shard = marker.with_suffix(".safetensors")
             rows += [
                 (sample["id"], shard, row)

@@ -13,13 +13,13 @@ Two layouts: the corpus as it is unpacked, `<subset>/<speaker>/<chapter>/<speake
 whose lines are `{"file", "speaker", "subset"}`.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from speech2face.data.sample import Sample, Split
 from speech2face.data.splits import check_disjoint
 from speech2face.errors import Speech2FaceError
+from speech2face.records import jsonl_rows
 
 _REMEDY = "give the folder that holds the subsets (train-clean-100, ...) or a manifest.jsonl"
 _SPLITS: Mapping[str, Split] = {"train": "train", "dev": "val", "test": "test"}
@@ -48,12 +48,10 @@ def read(root: Path) -> list[Sample]:
 def _read_flat(root: Path) -> list[Sample]:
     manifest = root / "manifest.jsonl"
     samples = []
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
+    for where, record in jsonl_rows(manifest, remedy=_REMEDY):
         try:
-            record = json.loads(line)
             samples.append(_sample(root / record["file"], record["subset"], {}))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            where = f"{manifest}, line {number}"
+        except (KeyError, TypeError) as error:
             raise Speech2FaceError(f"not an utterance ({error!r})", _REMEDY, where) from error
     return samples
 

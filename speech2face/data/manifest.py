@@ -11,6 +11,7 @@ from typing import Any
 from speech2face.data.sample import Sample
 from speech2face.data.splits import check_disjoint
 from speech2face.errors import Speech2FaceError
+from speech2face.records import jsonl_rows, shown
 
 _PATHS = ("voice", "face", "canonical", "landmarks")
 _KNOWN = {attribute.name for attribute in fields(Sample)}
@@ -39,14 +40,9 @@ def read_manifest(path: Path) -> list[Sample]:
     Raises:
         Speech2FaceError: names the file, the line and what is wrong with it.
     """
-    if not path.is_file():
-        raise Speech2FaceError("there is no such manifest", "give the path of a .jsonl", str(path))
-    samples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            samples.append(_read_line(line, path.parent, f"{path}, line {number}"))
+    samples = [_sample_of(record, path.parent, where) for where, record in jsonl_rows(path)]
     if not samples:
-        raise Speech2FaceError("the manifest is empty", "write one sample a line", str(path))
+        raise Speech2FaceError("the manifest is empty", "write one sample per line", str(path))
     _check_unique(samples, str(path))
     check_disjoint(samples, str(path))
     return samples
@@ -65,7 +61,7 @@ def missing_files(samples: Sequence[Sample]) -> list[Path]:
         for file in (*(getattr(sample, name) for name in _PATHS), *sample.teachers.values())
         if file is not None
     ]
-    return [file for file in named if not file.is_file()]
+    return [file for file in named if not os.path.isfile(file)]  # of too long a name, too
 
 
 def _as_json(sample: Sample, folder: Path) -> dict[str, Any]:
@@ -84,15 +80,7 @@ def _as_json(sample: Sample, folder: Path) -> dict[str, Any]:
     return record
 
 
-def _read_line(line: str, folder: Path, where: str) -> Sample:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise Speech2FaceError(
-            f"not JSON ({error.msg})", "write one JSON object a line", where
-        ) from error
-    if not isinstance(record, dict):
-        raise Speech2FaceError("not a JSON object", "write one JSON object a line", where)
+def _sample_of(record: dict[str, Any], folder: Path, where: str) -> Sample:
     if unknown := sorted(record.keys() - _KNOWN):
         raise Speech2FaceError(f"unknown keys {unknown}", f"known are {sorted(_KNOWN)}", where)
     if absent := [name for name in _REQUIRED if name not in record]:
@@ -120,7 +108,7 @@ def _check_types(record: dict[str, Any], where: str) -> None:
         else:
             good, expected = isinstance(value, str), "a string"
         if not good:
-            raise Speech2FaceError(f"{name} is {value!r}", f"{name} must be {expected}", where)
+            raise Speech2FaceError(f"{name} is {shown(value)}", f"{name} must be {expected}", where)
 
 
 def _check_unique(samples: Iterable[Sample], path: str) -> None:

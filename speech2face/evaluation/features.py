@@ -9,7 +9,6 @@ lengths, repeated ids, NaN or zero vectors are errors that name the file and the
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
+from speech2face.records import csv_rows, jsonl_rows, parse_json_object, shown
 
 FORMAT = 1
 MAKE_AGAIN = "make the file again with `speech2face extract`"
@@ -61,7 +61,7 @@ class Provenance:
         for name, value in record.items():
             allowed = (int, float, type(None)) if name in numbers else (str,)
             if not isinstance(value, allowed) or isinstance(value, bool):
-                raise Speech2FaceError(f"{name} is {value!r} in the header", MAKE_AGAIN, path)
+                raise Speech2FaceError(f"{name} is {shown(value)} in the header", MAKE_AGAIN, path)
         return cls(**record)
 
 
@@ -175,17 +175,18 @@ class FeatureSet:
             Speech2FaceError: absent, damaged, foreign or unusable; names the file.
         """
         name = str(path)
-        if not Path(path).is_file():
+        if not os.path.isfile(path):  # False also for a name that cannot be
             raise Speech2FaceError("there is no such feature file", MAKE_AGAIN, name)
         safetensors = _safetensors()
         try:
             with safetensors.safe_open(name, framework="numpy") as opened:
-                header = json.loads((opened.metadata() or {})["speech2face"])
+                said = (opened.metadata() or {})["speech2face"]
                 values = opened.get_tensor("values")
         except (safetensors.SafetensorError, KeyError, ValueError, OSError) as damage:
             problem = f"not a readable feature file ({damage})"
             raise Speech2FaceError(problem, MAKE_AGAIN, name) from damage
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        header = parse_json_object(said, name, remedy=MAKE_AGAIN, part="its header")
+        if header.get("format") != FORMAT:
             raise Speech2FaceError("written in another format", MAKE_AGAIN, name)
         if values.dtype.kind != "f":
             raise Speech2FaceError(f"features are {values.dtype}, not floats", MAKE_AGAIN, name)
@@ -271,14 +272,10 @@ class Labels:
             Speech2FaceError: absent, malformed, without the key column, or a key with two values.
         """
         name = str(path)
-        if not Path(path).is_file():
-            raise Speech2FaceError("there is no such label file", "give a JSONL or CSV file", name)
         rows: dict[str, dict[str, str]] = {}
-        for number, record in _records(Path(path)):
+        for where, record in _records(Path(path)):
             if not record.get(key):
-                raise Speech2FaceError(
-                    f"line {number} has no {key!r}", f"give every line a column {key!r}", name
-                )
+                raise Speech2FaceError(f"has no {key!r}", f"give every row a {key!r}", where)
             value = record.pop(key)
             if rows.setdefault(value, record) != record:
                 raise Speech2FaceError(
@@ -315,36 +312,14 @@ class Labels:
         )
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and columns of every record; numbers become text, null becomes `""`."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as broken:
-        raise Speech2FaceError("the file is not UTF-8 text", "save it so", str(path)) from broken
+def _records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place and columns of every record; numbers become text, null becomes `""`."""
     if path.suffix == ".csv":
-        for number, row in enumerate(csv.DictReader(lines), start=2):
-            if None in row or None in row.values():
-                raise Speech2FaceError(
-                    f"line {number} has another number of columns than the header",
-                    "give every line all columns",
-                    str(path),
-                )
-            yield number, {str(column): value.strip() for column, value in row.items()}
+        for where, row in csv_rows(path):
+            yield where, {column: value.strip() for column, value in row.items()}
         return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as broken:
-            raise Speech2FaceError(
-                f"line {number} is not JSON", "give one JSON object a line", str(path)
-            ) from broken
-        if not isinstance(record, dict):
-            raise Speech2FaceError(
-                f"line {number} is not an object", "give one JSON object a line", str(path)
-            )
-        yield number, {c: _text(value) for c, value in record.items()}
+    for where, record in jsonl_rows(path):
+        yield where, {column: _text(value) for column, value in record.items()}
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,6 @@ else: nothing here is ever part of the project.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from speech2face.evaluation.scores import Distance, comparable, score_block
 from speech2face.evaluation.uncertainty import Score
 from speech2face.extras import missing_extra
 from speech2face.face.landmarks import N_LANDMARKS
+from speech2face.records import lines, parse_json
 
 CELL = 112  # pixels of a face in a grid
 DPI = 100
@@ -444,10 +444,10 @@ def training_curves(
     if not stats.is_file():
         raise Speech2FaceError("there are no training statistics", "check the path", str(stats))
     points: dict[str, list[tuple[float, float]]] = {}
-    for line in stats.read_text(encoding="utf-8").splitlines():
+    for where, line in lines(stats):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = parse_json(line, where)
+        except Speech2FaceError:
             continue  # a line torn by a kill; its successor repeats the numbers
         if not isinstance(record, dict) or "samples_seen" not in record:
             continue

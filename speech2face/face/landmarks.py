@@ -5,8 +5,13 @@ first pixel is (0, 0). "Right" and "left" are those of the person shown, so the 
 left side of the picture.
 """
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+
+from speech2face.errors import Speech2FaceError
+from speech2face.records import read_json
 
 N_LANDMARKS = 68
 
@@ -77,3 +82,20 @@ def five_points(landmarks: NDArray[np.floating]) -> NDArray[np.floating]:
     left_eye = landmarks[..., LEFT_EYE, :].mean(axis=-2)  # [*, 2]
     single = (NOSE_TIP, CHEILION_RIGHT, CHEILION_LEFT)
     return np.stack([right_eye, left_eye, *(landmarks[..., point, :] for point in single)], axis=-2)
+
+
+def read_landmarks(path: Path) -> NDArray[np.float64]:
+    """The 68 points of a JSON file, a list of (x, y) pairs in pixels, `[68, 2]`.
+
+    Raises:
+        Speech2FaceError: missing, not JSON, or not 68 pairs of numbers.
+    """
+    said = read_json(path)
+    try:
+        points = np.asarray(said)  # [68, 2]
+    except ValueError:  # lists of unequal lengths
+        points = np.empty(0)
+    if points.shape != (N_LANDMARKS, 2) or points.dtype.kind not in "if":
+        problem = f"does not hold {N_LANDMARKS} landmarks"
+        raise Speech2FaceError(problem, "write 68 pairs of numbers: [[x, y], ...]", str(path))
+    return points.astype(np.float64)

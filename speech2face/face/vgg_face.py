@@ -21,6 +21,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.align import face_crop
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage
+from speech2face.records import parse_json_object
 
 RGB_MEAN = (129.1863, 104.7624, 93.5940)  # levels of 0..255; no division by a spread
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # in the five blocks of VGG-16; each block ends in a 2 x 2 max pool
@@ -177,7 +178,9 @@ def load_vgg_face(
 
 def _config_from(header: str, name: str) -> VGGFaceConfig:
     try:
-        settings: dict[str, Any] = json.loads(header)["config"]
+        settings: dict[str, Any] = parse_json_object(
+            header, name, remedy=CONVERT, part="its header"
+        )["config"]
         return VGGFaceConfig(**(settings | {"widths": tuple(settings["widths"])}))
     except (ValueError, KeyError, TypeError) as error:
         raise Speech2FaceError("the header of the weights is damaged", CONVERT, name) from error

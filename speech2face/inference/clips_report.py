@@ -41,6 +41,7 @@ from speech2face.inference.extract import (
 )
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pipeline import METADATA_KEY, Pipeline
+from speech2face.records import parse_json_object
 
 SECONDS = (1, 2, 3, 6)  # how long the model listens, for the effect of duration
 TRUE, DISTRACTORS, F2F = "true face", "distractors", "F2F (canonical)"
@@ -388,7 +389,7 @@ def _named(readings: Readings, ids: NDArray[np.str_]) -> Readings:
 def recognisers_in_training(pipeline: Pipeline, known: Sequence[str]) -> frozenset[str]:
     """Which of the `known` recognisers the model file says had a part in its training."""
     said = pipeline.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
-    record = json.loads(said)
+    record = parse_json_object(said, pipeline.card.name)
     words = json.dumps([record.get("trained_with", []), record.get("face_feature", "")])
     return frozenset(name for name in known if name in words)
 

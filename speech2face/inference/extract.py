@@ -35,6 +35,7 @@ from speech2face.face.encoder import FaceEncoder
 from speech2face.face.image import open_image
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pipeline import Pipeline
+from speech2face.records import read_json_object
 
 FEATURES, FACES, CLIPS, RECORD = "features.safetensors", "faces", "clips", "extract.json"
 FORMAT = 1
@@ -301,8 +302,8 @@ def _begin(out: Path, provenance: Provenance) -> None:
     record = out / RECORD
     if record.is_file():
         try:
-            earlier = json.loads(record.read_text(encoding="utf-8"))["provenance"]
-        except (ValueError, KeyError, TypeError) as error:
+            earlier = read_json_object(record)["provenance"]
+        except (Speech2FaceError, KeyError) as error:
             remedy = "choose another folder, or remove this one"
             raise Speech2FaceError("not a record of extraction", remedy, str(record)) from error
         if earlier != asdict(provenance):

@@ -22,6 +22,7 @@ from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
 from speech2face.face.image import RGBImage, open_image
 from speech2face.inference.pipeline import Face, Floats, Pipeline, load_model
 from speech2face.models import hub
+from speech2face.records import parse_json_object
 
 FORMAT = 1
 HEADER = "speech2face"  # key of the one entry in the file's header, JSON
@@ -154,7 +155,8 @@ def read_draw_map(path: Path) -> DrawMap:
         raise Speech2FaceError(problem, "take a model that has one, such as `default`", str(path))
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
+            said = (file.metadata() or {})[HEADER]
+            header = parse_json_object(said, path, remedy=_MAKE_AGAIN, part="its header")
             weight, bias = file.get_tensor(WEIGHT), file.get_tensor(BIAS)
         if header["format"] != FORMAT or bias.shape != weight.shape[:1] or weight.ndim != 2:
             raise ValueError(f"format {header['format']}, shapes {weight.shape}, {bias.shape}")

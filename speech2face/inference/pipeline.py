@@ -5,7 +5,6 @@ that makes a face goes through `Pipeline`. A model file is a stranger's: whateve
 is refused in a sentence, and no file beside it is ever opened.
 """
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.errors import Speech2FaceError
 from speech2face.models import hub
 from speech2face.onnx_runtime import load_onnxruntime
+from speech2face.records import parse_json_object
 
 if TYPE_CHECKING:  # at run time Pillow is imported with the first face
     from PIL.Image import Image
@@ -270,8 +270,8 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         raise Speech2FaceError("is ONNX, but no speech2face model", _EXPORT, str(path))
+    said = parse_json_object(text, path, remedy=_EXPORT, part="its description")
     try:
-        said = json.loads(text)
         return ModelCard(
             name=str(said["name"]),
             format=int(said["format"]),
@@ -282,7 +282,7 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
             sha256=sha256,
             details=said,
         )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         problem = f"describes itself in a way this version does not know ({error})"
         raise Speech2FaceError(problem, _EXPORT, str(path)) from error
 

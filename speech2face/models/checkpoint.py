@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from speech2face.errors import Speech2FaceError
+from speech2face.records import read_json_object, shown
 
 FORMAT = 1
 RECORD = "checkpoint.json"
@@ -221,16 +222,16 @@ def _remove_unnamed(directory: Path, files: Mapping[str, Mapping[str, str]]) -> 
 def _read_record(directory: Path) -> dict[str, Any]:
     path = directory / RECORD
     try:
-        record = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError) as missing:
-        remedy = f"give a folder that holds {RECORD}, such as the --run-dir of a training"
-        raise Speech2FaceError("no checkpoint here", remedy, str(directory)) from missing
-    except (OSError, ValueError) as damaged:  # ValueError: not JSON, or not UTF-8
-        raise Speech2FaceError("the checkpoint cannot be read", _REMEDY, str(path)) from damaged
-    if not isinstance(record, dict) or "format" not in record or "files" not in record:
+        record = read_json_object(path, remedy=_REMEDY)
+    except Speech2FaceError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            remedy = f"give a folder that holds {RECORD}, such as the --run-dir of a training"
+            raise Speech2FaceError("no checkpoint here", remedy, str(directory)) from error
+        raise
+    if "format" not in record or "files" not in record:
         raise Speech2FaceError("not a checkpoint of speech2face", _REMEDY, str(path))
     if record["format"] != FORMAT:
-        problem = f"checkpoint format {record['format']}, this version reads {FORMAT}"
+        problem = f"checkpoint format {shown(record['format'])}, this version reads {FORMAT}"
         raise Speech2FaceError(problem, "use the version that wrote it", str(path))
     return record
 

@@ -1,13 +1,13 @@
 """Which models come with the package, where they lie, and whether they are whole. No torch."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from speech2face.errors import Speech2FaceError
+from speech2face.records import read_json_object
 
 DEFAULT = "default"
 EMBEDDED = (DEFAULT,)
@@ -48,9 +48,9 @@ def embedded(name: str = DEFAULT) -> EmbeddedModel:
     folder = Path(str(resources.files("speech2face"))) / "assets"
     card_path = folder / f"{name}.json"
     try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
+        card = read_json_object(card_path)
         card["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (Speech2FaceError, KeyError) as error:
         problem = "the card of the embedded model is missing or damaged"
         raise Speech2FaceError(problem, "install speech2face again", str(card_path)) from error
     return EmbeddedModel(name, folder / f"{name}.onnx", card)

@@ -28,6 +28,8 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import FaceDetector
 from speech2face.face.encoder import FaceEncoder
 from speech2face.face.image import RGBImage, open_image
+from speech2face.face.landmarks import read_landmarks
+from speech2face.records import read_json_object
 
 CANONICAL_SIZE = 224  # pixels
 
@@ -126,7 +128,7 @@ def prepare_clip(sample: Sample, tools: Tools) -> Prepared | Rejected:
 
 def summary_of(marker: Path) -> tuple[int, dict[str, int]]:
     """How many clips a shard that is done holds, and how many were left out for which reason."""
-    record = json.loads(marker.read_text())
+    record = read_json_object(marker)
     return len(record["samples"]), record["reasons"]
 
 
@@ -140,7 +142,10 @@ def _canonical(sample: Sample, detector: FaceDetector) -> dict[str, Tensor] | Re
         return Rejected(sample.id, "unusable_canonical", error.problem)
     if image.shape != (CANONICAL_SIZE, CANONICAL_SIZE, 3):
         return Rejected(sample.id, "unusable_canonical", f"its shape is {image.shape}")
-    landmarks = _landmarks(sample, image, detector)
+    try:
+        landmarks = _landmarks(sample, image, detector)
+    except Speech2FaceError as error:
+        return Rejected(sample.id, "unusable_canonical", f"landmarks: {error}")
     if landmarks is None:
         return Rejected(sample.id, "unusable_canonical", "no face was found in it")
     return {
@@ -153,8 +158,7 @@ def _landmarks(
     sample: Sample, image: RGBImage, detector: FaceDetector
 ) -> NDArray[np.float64] | None:
     if sample.landmarks is not None:
-        points = np.asarray(json.loads(sample.landmarks.read_text()), dtype=np.float64)
-        return points if points.shape == (68, 2) else None
+        return read_landmarks(sample.landmarks)
     located = detector.locate(image)
     return located.landmarks if located.found else None
 
@@ -171,7 +175,7 @@ def _describe(out: Path, manifest: Path, tools: Tools, shard_size: int) -> None:
     }
     file = out / DESCRIPTION
     if file.is_file():
-        found = json.loads(file.read_text())
+        found = read_json_object(file)
         if differing := sorted(
             name for name in description if found.get(name) != description[name]
         ):

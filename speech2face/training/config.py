@@ -5,7 +5,6 @@ what it does not know, so that no setting is ever misspelt in silence.
 """
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from speech2face.errors import Speech2FaceError
 from speech2face.models.face_decoder import FaceDecoderConfig
 from speech2face.models.voice_encoder import VoiceEncoderConfig
+from speech2face.records import parse_toml, read_toml
 
 C = TypeVar("C")
 
@@ -161,7 +161,7 @@ def read_differences(paths: Sequence[Path], settings: Sequence[str]) -> dict[str
     """
     differences: dict[str, Any] = {}
     for path in paths:
-        differences = _merged(differences, _read_toml(path))
+        differences = _merged(differences, read_toml(path))
     for setting in settings:
         differences = _merged(differences, _parse_setting(setting))
     return differences
@@ -224,23 +224,14 @@ def _toml_lines(config: Any, prefix: str) -> list[str]:
     return lines
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as missing:
-        raise Speech2FaceError("there is no such file", "check the path", str(path)) from missing
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Speech2FaceError(f"not TOML ({error})", "write `key = value`", str(path)) from error
-
-
 def _parse_setting(setting: str) -> dict[str, Any]:
     """`adam.beta1=0.9` as nested dictionaries; a value that is no TOML is taken as text."""
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise Speech2FaceError(f"setting {setting!r}", "write key=value, as in adam.beta1=0.9")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except Speech2FaceError:
         value = text
     for part in reversed(key.strip().split(".")):
         value = {part: value}

@@ -19,6 +19,7 @@ from typing import Any
 
 from speech2face.errors import Speech2FaceError
 from speech2face.models.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from speech2face.records import read_json_object
 from speech2face.training.state import TrainState, as_checkpoint, restore_state
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Run:
         """
         file = self.folder / CONFIG
         if file.is_file():
-            _refuse_other_settings(json.loads(file.read_text()), config, str(self.folder))
+            _refuse_other_settings(read_json_object(file), config, str(self.folder))
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
         partial.write_text(json.dumps(config, indent=1) + "\n")

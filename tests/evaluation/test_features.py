@@ -219,25 +219,25 @@ def test_an_absent_label_column_names_the_file_and_the_known_columns(tmp_path: P
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("l.jsonl", "{", "line 1 is not JSON"),
-        ("l.jsonl", "[1]", "line 1 is not an object"),
-        ("l.jsonl", '{"gender": "female"}', "line 1 has no 'id'"),
-        ("l.jsonl", '{"id": "a", "g": 1}\n{"id": "a", "g": 2}', "id .a. has two different sets"),
-        ("l.csv", "id,gender\na\n", "line 2 has another number of columns"),
-        ("l.csv", "id,gender\na,b,c\n", "line 2 has another number of columns"),
-        ("l.csv", "name,gender\na,b\n", "line 2 has no 'id'"),
+        ("l.jsonl", "{", ", line 1: is not JSON"),
+        ("l.jsonl", "[1]", ", line 1: is not a JSON object"),
+        ("l.jsonl", '{"gender": "female"}', ", line 1: has no 'id'"),
+        ("l.jsonl", '{"id": "a", "g": 1}\n{"id": "a", "g": 2}', ": id .a. has two different sets"),
+        ("l.csv", "id,gender\na\n", ", line 2: has 1 fields in 2 columns"),
+        ("l.csv", "id,gender\na,b,c\n", ", line 2: has 3 fields in 2 columns"),
+        ("l.csv", "name,gender\na,b\n", ", line 2: has no 'id'"),
     ],
 )
 def test_a_malformed_label_file_is_named_with_its_line(
     tmp_path: Path, name: str, text: str, problem: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(Speech2FaceError, match=f"{name}: {problem}"):
+    with pytest.raises(Speech2FaceError, match=f"{name}{problem}"):
         Labels.read(tmp_path / name)
 
 
 def test_a_label_file_that_is_absent_or_no_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Speech2FaceError, match="no such label file"):
+    with pytest.raises(Speech2FaceError, match="no such file"):
         Labels.read(tmp_path / "l.csv")
     (tmp_path / "l.csv").write_bytes(b"id\xff\xfe")
     with pytest.raises(Speech2FaceError, match="not UTF-8"):

@@ -181,7 +181,7 @@ def test_a_file_that_is_no_map_is_refused_by_name(name: str, tmp_path: Path) -> 
     else:
         tensors, header = content
         save_file(tensors, path, metadata=None if header is None else {"speech2face": header})
-    with pytest.raises(Speech2FaceError, match="not a photo map") as caught:
+    with pytest.raises(Speech2FaceError, match="not a photo map|its header is not") as caught:
         read_draw_map(path)
     assert caught.value.path == str(path)
 

@@ -145,13 +145,13 @@ def changed(**differences: Any) -> dict[str, Any]:
 
 WRONG_GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "no metadata": ({"metadata": None}, "no speech2face model"),
-    "no JSON": ({"metadata": "nonsense"}, "describes itself"),
-    "a list": ({"metadata": "[1, 2]"}, "describes itself"),
-    "nested": ({"metadata": "[" * 100_000}, "describes itself"),
+    "no JSON": ({"metadata": "nonsense"}, "its description is not JSON"),
+    "a list": ({"metadata": "[1, 2]"}, "its description is not a JSON object"),
+    "nested": ({"metadata": "[" * 100_000}, "its description is nested"),
     "no fields": ({"metadata": "{}"}, "describes itself"),
     "a later format": ({"metadata": changed(format=2)}, "format is 2"),
     "another rate": ({"metadata": changed(sample_rate=8_000)}, "sample_rate is 8000"),
-    "NaN": ({"metadata": changed(default_exaggeration=float("nan"))}, "default_exaggeration"),
+    "NaN": ({"metadata": changed(default_exaggeration=float("nan"))}, "description holds NaN"),
     "huge": ({"metadata": changed(draw_size=10**12)}, "draw_size 1000000000000"),
     "another draw": ({"metadata": changed(draw_size=4)}, "'draw'"),
     "another feature": ({"metadata": changed(feature_size=4)}, "'feature'"),

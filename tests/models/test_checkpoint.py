@@ -251,10 +251,10 @@ def test_a_foreign_tensor_file_of_the_right_digest_is_named(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read"),
-        (b'{"format": 1, "fil', "cannot be read"),
-        (b"\x80\x02}q\x00.", "cannot be read"),  # a pickle
-        (b"[1, 2]", "not a checkpoint of speech2face"),
+        (b"", "is not JSON"),
+        (b'{"format": 1, "fil', "is not JSON"),
+        (b"\x80\x02}q\x00.", "NUL byte"),  # a pickle
+        (b"[1, 2]", "not a JSON object"),
         (b'{"model": "other"}', "not a checkpoint of speech2face"),
         (b'{"format": 2, "files": {}}', "format 2.*version that wrote it"),
         (b'{"format": 1, "files": {}}', "incomplete.*'weights'"),
@@ -265,7 +265,7 @@ def test_a_damaged_or_foreign_record_is_named(content: bytes, message: str, tmp_
     (tmp_path / "checkpoint.json").write_bytes(content)
     with pytest.raises(Speech2FaceError, match=message) as raised:
         load_checkpoint(tmp_path)
-    assert raised.value.path == str(tmp_path / "checkpoint.json")
+    assert str(raised.value.path).startswith(str(tmp_path / "checkpoint.json"))
 
 
 @pytest.mark.parametrize("kind", ["missing folder", "empty folder", "file"])
