@@ -118,6 +118,33 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder that exists, so that one process at a time writes into it.
+
+    Raises:
+        Speech2FaceError: another process holds it. A killed one does not.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    with _named_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as held:
+            problem = "another process is writing into this folder"
+            raise Speech2FaceError(
+                problem, "wait until it has ended, or choose another folder", str(folder)
+            ) from held
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def _temporary_file(folder: Path) -> Iterator[Path]:
     while True:
         with _new_name(folder) as temporary:

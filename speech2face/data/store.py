@@ -1,0 +1,410 @@
+"""The store: what was computed once from each clip, found again by its content.
+
+A record is a few arrays and files of one clip. Its key is a digest of everything that it was
+computed from: the bytes of the input files and the settings (`key_of`). A store also has a
+fingerprint of the tools that computed it (`fingerprint_of`). So a record is used again only where
+the same tools would compute the same thing, whatever the clips are called.
+
+    FOLDER/shard-00000.tar    members `00000-00000.face_feature.npy`, `00000-00000.png`, ...
+    FOLDER/shard-00000.json   the ledger, written last: a shard without it does not count
+
+Shards are tar files in the layout of WebDataset. The ledger holds the keys, where each member lies
+in the tar file, the rejected clips with reasons, the size and SHA-256 of the tar file, and the
+versions and processor that made it. On one kind of processor, with the same versions, the same
+work gives the same bytes, also after it was killed and started again.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import re
+import signal
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import count, islice
+from multiprocessing import get_context, parent_process
+from os import _exit
+from pathlib import Path
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speech2face.errors import Speech2FaceError
+from speech2face.files import only_writer, remove_leftovers, whole_file, write_whole
+from speech2face.records import read_json_object
+
+FORMAT = 1
+SHARD_SIZE = 64  # clips per shard, rejected ones included
+PACKAGES = ("av", "dlib-bin", "numpy", "onnxruntime", "pillow", "torch")  # may change results
+HEADER_SIZE = 512  # bytes before the content of each member of a tar file
+
+_REMEDY = "remove this folder and run the command again"
+_SHARD = re.compile(r"shard-(\d{5,})\.json")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,59}")
+
+T = TypeVar("T")
+Record = Mapping[str, NDArray[Any] | bytes]
+"""What was computed from one clip: arrays by name, and files by suffix, such as "png" or "json"."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Why a clip has no record: a reason out of the few that the caller knows, and the details."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What became of one item: computed now, kept from an earlier run, or rejected.
+
+    Attributes:
+        source: the item as it was given to `Store.fill`.
+        key: of its record.
+        rejected: why it has no record; None if it has one.
+        was_kept: nothing was computed, since the store knew it already.
+    """
+
+    source: T
+    key: str
+    rejected: Rejected | None = None
+    was_kept: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a record lies: its tar file, and offset and size of each member by name."""
+
+    shard: Path
+    members: Mapping[str, tuple[int, int]]
+
+
+class Store:
+    """Records by key, in one folder.
+
+    Any number of processes may read; one may fill, and a second one is refused. Records that were
+    made with tools of another fingerprint may lie in the same folder and are not seen.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        """Open a folder, which need not exist yet.
+
+        Raises:
+            Speech2FaceError: a ledger is damaged or of another version.
+        """
+        self.folder, self.fingerprint = folder, fingerprint
+        self._places: dict[str, _Place] = {}
+        self._rejected: dict[str, Rejected] = {}
+        self._numbers: set[int] = set()  # of shards that are whole
+        self._read_ledgers()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def array(self, key: str, name: str) -> NDArray[Any]:
+        """One array of a record.
+
+        Raises:
+            Speech2FaceError: there is no such record or array, or the shard is damaged.
+        """
+        content = self.content(key, f"{name}.npy")
+        try:
+            array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError) as damage:
+            shard = str(self._places[key].shard)
+            raise Speech2FaceError(f"the array {name!r} is damaged", _REMEDY, shard) from damage
+        return array
+
+    def arrays(self, key: str) -> dict[str, NDArray[Any]]:
+        """All arrays of a record by name; errors as of `array`."""
+        members = self._place(key).members
+        names = [member.removesuffix(".npy") for member in members if member.endswith(".npy")]
+        return {name: self.array(key, name) for name in names}
+
+    def content(self, key: str, name: str) -> bytes:
+        """One file of a record by its suffix, such as "png"; errors as of `array`."""
+        place = self._place(key)
+        if name not in place.members:
+            problem = f"a record has no {name!r}; it has {sorted(place.members)}"
+            raise Speech2FaceError(problem, _REMEDY, str(place.shard))
+        offset, size = place.members[name]
+        try:
+            with place.shard.open("rb") as file:
+                file.seek(offset)
+                content = file.read(size)
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            raise Speech2FaceError(problem, _REMEDY, str(place.shard)) from error
+        if len(content) < size:
+            raise Speech2FaceError("is cut off", _REMEDY, str(place.shard))
+        return content
+
+    def fill(
+        self,
+        items: Iterable[tuple[str, T]],
+        compute: Callable[[T], Record | Rejected],
+        *,
+        workers: int = 1,
+        shard_size: int = SHARD_SIZE,
+        retry: Container[str] = (),
+    ) -> Iterator[Outcome[T]]:
+        """Compute the records that are missing, and yield what became of each item.
+
+        Items that the store knows come first, then the others as they are computed. A record can
+        be read when all items of its shard have been yielded, at the latest when this ends.
+
+        Args:
+            items: key and source of each; what shares a key is computed once.
+            compute: makes a record of a source. With several workers it is sent to them once.
+            workers: processes; the bytes do not depend on how many there are.
+            shard_size: items per shard.
+            retry: reasons of rejection that are not believed, so that these items are tried again.
+
+        Raises:
+            Speech2FaceError: another process fills this folder, or it cannot be written.
+        """
+        missing: dict[str, T] = {}
+        doubtful: dict[str, T] = {}  # last: new items then fill the same shards as without them
+        repeated: list[tuple[str, T]] = []
+        for key, source in items:
+            known = self._rejected.get(key)
+            if key in missing or key in doubtful:
+                repeated.append((key, source))
+            elif known is not None and known.reason in retry:
+                doubtful[key] = source
+            elif known is not None or key in self:
+                yield Outcome(source, key, known, was_kept=True)
+            else:
+                missing[key] = source
+        todo = missing | doubtful
+        if todo:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with only_writer(self.folder), _mapping(compute, min(workers, len(todo))) as each:
+                remove_leftovers(self.folder)
+                self._read_ledgers()  # another process may have filled it meanwhile
+                for key in [key for key in missing if key in self]:
+                    yield Outcome(todo.pop(key), key, was_kept=True)
+                yield from self._fill_shards(todo, each, shard_size)
+        for key, source in repeated:
+            yield Outcome(source, key, self._rejected.get(key), was_kept=True)
+
+    def _fill_shards(
+        self,
+        todo: Mapping[str, T],
+        each: Callable[[Iterable[T]], Iterator[Record | Rejected]],
+        shard_size: int,
+    ) -> Iterator[Outcome[T]]:
+        waiting = iter(todo.items())
+        numbers = (number for number in count() if number not in self._numbers)
+        while chunk := list(islice(waiting, shard_size)):
+            results: list[Record | Rejected] = []
+            for (key, source), result in zip(chunk, each([s for _, s in chunk]), strict=True):
+                results.append(result)
+                rejected = result if isinstance(result, Rejected) else None
+                yield Outcome(source, key, rejected)
+            computed = {key: result for (key, _), result in zip(chunk, results, strict=True)}
+            if any(self._rejected.get(key) != result for key, result in computed.items()):
+                number = next(numbers)
+                self._write_shard(number, computed)
+                self._read_ledger(number)
+
+    def _place(self, key: str) -> _Place:
+        if key not in self._places:
+            raise Speech2FaceError("there is no such record", _REMEDY, str(self.folder))
+        return self._places[key]
+
+    def _read_ledgers(self) -> None:
+        names = sorted(path.name for path in self.folder.glob("shard-*.json"))
+        for match in filter(None, map(_SHARD.fullmatch, names)):
+            self._read_ledger(int(match[1]))
+
+    def _read_ledger(self, number: int) -> None:
+        """Take note of a shard, if it is whole."""
+        ledger = self._path(number, ".json")
+        record = read_json_object(ledger, remedy=_REMEDY)
+        if record.get("format") != FORMAT:
+            raise Speech2FaceError("this shard is of another version", _REMEDY, str(ledger))
+        shard = self._path(number, ".tar")
+        try:
+            if not shard.is_file() or shard.stat().st_size != record["size"]:
+                return  # as if it had never been made: its number is free
+            if record["fingerprint"] == self.fingerprint:
+                for row in record["rows"]:
+                    members = {name: (start, size) for name, start, size in row["members"]}
+                    self._places[row["key"]] = _Place(shard, members)
+                    self._rejected.pop(row["key"], None)
+                for row in record["rejected"]:
+                    if row["key"] not in self._places:
+                        self._rejected[row["key"]] = Rejected(row["reason"], row["detail"])
+        except (KeyError, TypeError, ValueError) as damage:
+            raise Speech2FaceError("the ledger is damaged", _REMEDY, str(ledger)) from damage
+        self._numbers.add(number)
+
+    def _write_shard(self, number: int, computed: Mapping[str, Record | Rejected]) -> None:
+        """Write the tar file, then the ledger."""
+        self._path(number, ".json").unlink(missing_ok=True)  # of a shard that was not whole
+        shard = self._path(number, ".tar")
+        rows: list[dict[str, Any]] = []
+        with whole_file(shard) as temporary:
+            with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+                for key, result in computed.items():
+                    if not isinstance(result, Rejected):
+                        stem = f"{number:05d}-{len(rows):05d}"
+                        rows.append({"key": key, "members": _add_record(tar, stem, result)})
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = temporary.stat().st_size
+        rejected = [
+            {"key": key, "reason": result.reason, "detail": result.detail}
+            for key, result in computed.items()
+            if isinstance(result, Rejected)
+        ]
+        ledger = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "size": size,
+            "sha256": digest,
+            "n_records": len(rows),
+            "rows": rows,
+            "rejected": rejected,
+            "reasons": dict(sorted(Counter(row["reason"] for row in rejected).items())),
+            "made_with": _versions(PACKAGES) | {"processor": _processor()},
+        }
+        write_whole(self._path(number, ".json"), (json.dumps(ledger) + "\n").encode())
+
+    def _path(self, number: int, suffix: str) -> Path:
+        return self.folder / f"shard-{number:05d}{suffix}"
+
+
+def key_of(*parts: object) -> str:
+    """Key of a record: a digest of everything that it is computed from, tools excepted.
+
+    Args:
+        parts: paths of input files, of which the content counts and not the name, and other
+            plain values such as numbers, strings and lists of them. A file that cannot be read
+            counts as absent, so that a record of its rejection is not used once it is there.
+    """
+    plain = [_digest_of(part) if isinstance(part, Path) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_of(tools: Mapping[str, object], packages: Sequence[str] = PACKAGES) -> str:
+    """Fingerprint of tools: a digest of their names and settings, and of versions.
+
+    Args:
+        tools: what distinguishes the tools, as plain values; of weights a SHA-256.
+        packages: distributions whose versions may change what the tools compute.
+    """
+    described = {"tools": dict(tools), "versions": _versions(packages)}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of(file: Path) -> list[str]:
+    """The content of a file; in a list, since a string could pretend to be one."""
+    try:
+        with file.open("rb") as opened:
+            return ["file", hashlib.file_digest(opened, "sha256").hexdigest()]
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return ["file", "absent"]
+
+
+def _add_record(tar: tarfile.TarFile, stem: str, record: Record) -> list[tuple[str, int, int]]:
+    """Add the members of a record, sorted; returns name, offset and size of each."""
+    contents = {
+        name if isinstance(value, bytes) else f"{name}.npy": _as_bytes(value)
+        for name, value in record.items()
+    }
+    places = []
+    for name, content in sorted(contents.items()):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a member of a shard")
+        member = tarfile.TarInfo(f"{stem}.{name}")  # time, owner and group 0 unless set
+        member.size = len(content)
+        places.append((name, tar.offset + HEADER_SIZE, len(content)))
+        tar.addfile(member, io.BytesIO(content))
+    return places
+
+
+def _as_bytes(value: NDArray[Any] | bytes) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asarray(value, order="C"), allow_pickle=False)
+    return file.getvalue()
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str | None]:
+    """Versions of this package, of Python and of others; None for what is not installed."""
+    versions: dict[str, str | None] = {
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}"
+    }
+    for package in ("speech2face", *packages):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _processor() -> str:
+    """The kind of processor: decoders and matrix products differ in the last digits by it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@contextmanager
+def _mapping(
+    compute: Callable[[T], Record | Rejected], workers: int
+) -> Iterator[Callable[[Iterable[T]], Iterator[Record | Rejected]]]:
+    """Give a function that applies `compute` to sources in order, here or in other processes."""
+    if workers <= 1:
+        yield lambda sources: map(compute, sources)
+        return
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(compute,)
+    )
+    try:
+        yield lambda sources: pool.map(_work, sources)
+    except BrokenProcessPool as broken:
+        problem = "a worker process was ended from outside, perhaps for want of memory"
+        remedy = "run the same command again, with fewer workers"
+        raise Speech2FaceError(problem, remedy) from broken
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_COMPUTE: list[Callable[[Any], Record | Rejected]] = []  # of a worker process: one function
+
+
+def _start_worker(compute: Callable[[Any], Record | Rejected]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
+    Thread(target=_end_with_parent, daemon=True).start()
+    _COMPUTE.append(compute)
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers, which would wait for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        _exit(1)
+
+
+def _work(source: Any) -> Record | Rejected:
+    return _COMPUTE[0](source)
