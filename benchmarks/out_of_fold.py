@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,16 +28,12 @@ from torch import Tensor
 from speech2face.cli.settings import add_settings, print_settings, resolved
 from speech2face.data import authors_page
 from speech2face.data.sample import Split
-from speech2face.evaluation.images import (
-    DISTANCES,
-    Gallery,
-    Instruments,
-    Readings,
-    read_pictures,
-)
-from speech2face.evaluation.judge import judge, judge_difference
+from speech2face.evaluation.comparison import Comparison, System, TrueFaces
+from speech2face.evaluation.protocols import judge, judge_difference
 from speech2face.evaluation.uncertainty import Score
 from speech2face.face.image import RGBImage
+from speech2face.face.instruments import FEATURE, Instruments
+from speech2face.inference.pictures import read_pictures
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.senko import read_speaker_encoder
 from speech2face.training.embedded import (
@@ -83,12 +78,19 @@ def main() -> None:
     ours = predict(measured, encoder, config, exaggerations)
     readings = arguments.run_dir / "readings"
     photos = read_pictures([clip.face for clip in chosen if clip.face], cache=readings)
-    gallery = Gallery(photos, persons, strangers_of(arguments.data, readings))
-    rival = read_pictures([clip.teachers[RIVAL] for clip in chosen], cache=readings)
-    print(f"{len(chosen)} clips of {len(set(persons))} people, {len(gallery.all_genders())} faces")
-    show(RIVAL, rival.features, rival.features, gallery)
-    for exaggeration, features in ours.items():
-        show(f"ours, {exaggeration:g}", features, rival.features, gallery)
+    renders = read_pictures([clip.teachers[RIVAL] for clip in chosen], cache=readings)
+    comparison = Comparison(
+        TrueFaces.of_readings([clip.id for clip in chosen], persons, photos.together()),
+        (
+            System.of_readings(RIVAL, renders.together()),
+            *(System(f"ours, {factor:g}", features) for factor, features in ours.items()),
+        ),
+        strangers_of(arguments.data, readings),
+    )
+    n_faces = len(comparison.gallery_persons())
+    print(f"{len(chosen)} clips of {len(set(persons))} people, {n_faces} faces")
+    for system in comparison.systems:
+        show(comparison, system)
 
 
 def joined(parts: Sequence[Measurements]) -> Measurements:
@@ -148,8 +150,8 @@ def keep(
 ) -> None:
     """Note the features of one face in the row of its clip."""
     for name, value in by.read(image).items():
-        kind, _, recogniser = name.partition(":")
-        if kind == "feature":
+        if name.startswith(FEATURE):
+            recogniser = name.removeprefix(FEATURE)
             read.setdefault(recogniser, np.zeros((n_rows, len(value))))[row] = value
 
 
@@ -167,31 +169,24 @@ def taken(measured: Measurements, rows: Tensor) -> Measurements:
     )
 
 
-def strangers_of(data: Path, cache: Path) -> Readings | None:
+def strangers_of(data: Path, cache: Path) -> TrueFaces | None:
+    """Photos of further people for the gallery, where there are any."""
     paths = sorted((data / "gallery").glob("*.*"))
-    return read_pictures(paths, cache=cache) if paths else None
+    if not paths:
+        return None
+    return TrueFaces.of_strangers(read_pictures(paths, cache=cache).together(), paths)
 
 
-def show(
-    name: str,
-    features: Mapping[str, NDArray[np.float64]],
-    rival: Mapping[str, NDArray[np.float64]],
-    gallery: Gallery,
-) -> None:
-    """One line a recogniser: figures with intervals, and differences from the rival's."""
-    options: dict[str, Any] = {
-        "gallery_genders": gallery.all_genders(),
-        "own": np.arange(len(gallery.persons)),
-    }
-    for recogniser, ours in features.items():
-        true = gallery.features(recogniser)
-        where = (gallery.persons, true, gallery.all_persons(), DISTANCES[recogniser])
-        own = judge(ours, *where, **options)
+def show(comparison: Comparison, system: System) -> None:
+    """One line per recogniser: figures with intervals, and differences from the rival's."""
+    rival = comparison.systems[0]
+    for recogniser in comparison.recognisers:
+        own = judge(comparison, system, recogniser)
         parts = [f"{score.name} {text(score)}" for score in (own[figure] for figure in FIGURES)]
-        if ours is not rival[recogniser]:
-            apart = judge_difference(ours, rival[recogniser], *where, **options)
+        if system is not rival:
+            apart = judge_difference(comparison, system, rival, recogniser)
             parts += [f"minus {RIVAL}:", *(text(apart[figure], "+") for figure in FIGURES)]
-        print(f"{name:>12} {recogniser:>18}  " + "  ".join(parts), flush=True)
+        print(f"{system.name:>12} {recogniser:>18}  " + "  ".join(parts), flush=True)
 
 
 def text(score: Score, sign: str = "") -> str:

@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def add_parser(subparsers: Any) -> None:
         help="VoxCeleb clips of a checkout of that page",
         **path,
     )
-    corpus.add_argument("--manifest", metavar="F", help="JSONL, one clip a line", **path)
+    corpus.add_argument("--manifest", metavar="F", help="JSONL, one clip per line", **path)
     corpus.add_argument("--invented", action="store_true", help="a tiny world of drawn people")
     whole.add_argument("--split", choices=SPLITS, default="test", help="which clips (test)")
     whole.add_argument(
@@ -105,7 +105,7 @@ def add_parser(subparsers: Any) -> None:
     )
     whole.add_argument(
         "--faces", type=options.named_path, action="append", default=[], metavar="NAME=DIR",
-        help="a further contestant: ID.png or ID.jpg of every clip; may be repeated",
+        help="a further system: ID.png or ID.jpg of every clip; may be repeated",
     )  # fmt: skip
     whole.add_argument(
         "--f2f",
@@ -120,7 +120,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, write the report, say where it is."""
+    """Evaluate, write the report, say where it is; 1 if clips had to be left out."""
     corpora = ("authors_page", "authors_voxceleb", "manifest", "invented")
     has_clips = any(getattr(arguments, corpus) for corpus in corpora)
     if has_clips == bool(arguments.predicted):
@@ -137,21 +137,19 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    if has_clips:
-        _evaluate_clips(arguments)
-    else:
-        _evaluate_features(arguments)
+    left_out = _evaluate_clips(arguments) if has_clips else _evaluate_features(arguments)
     print(report)
-    return 0
+    return 1 if left_out else 0
 
 
 # ---------------------------------------------------------------- a model and clips
 
 
-def _evaluate_clips(arguments: argparse.Namespace) -> None:
-    from speech2face.inference.clips_report import Settings, report_on_clips
+def _evaluate_clips(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """Report on a model and clips; what had to be left out, with the reason."""
     from speech2face.inference.pipeline import load_model
     from speech2face.progress import Progress
+    from speech2face.report.clips import Settings, report_on_clips
 
     settings = Settings(
         other_faces=dict(arguments.faces),
@@ -163,7 +161,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
     clips = _clips(arguments)
     pipeline = load_model(arguments.model)
     with Progress() as progress:
-        report_on_clips(
+        report = report_on_clips(
             clips,
             pipeline,
             arguments.out,
@@ -172,6 +170,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> None:
             further=_curves(arguments),
             report=progress.step,
         )
+    return report.left_out
 
 
 def _photos(arguments: argparse.Namespace, pipeline: Any) -> Any:
@@ -187,7 +186,7 @@ def _clips(arguments: argparse.Namespace) -> Any:
     """What to evaluate on, in the words of the report."""
     from speech2face.data import authors_page, authors_voxceleb, invented, librispeech
     from speech2face.data.manifest import read_manifest
-    from speech2face.inference.clips_report import Clips
+    from speech2face.report.clips import Clips
 
     split = arguments.split
     distractors: Sequence[Path] = ()
@@ -223,7 +222,7 @@ def _clips(arguments: argparse.Namespace) -> Any:
 
 def _curves(arguments: argparse.Namespace) -> list[Any]:
     """The section of training curves, where any are given."""
-    from speech2face.evaluation.protocols import training_section
+    from speech2face.report.training import training_section
 
     runs = dict(arguments.curves)
     return [training_section(runs, arguments.out)] if runs else []
@@ -232,33 +231,48 @@ def _curves(arguments: argparse.Namespace) -> list[Any]:
 # ---------------------------------------------------------------- two feature files
 
 
-def _evaluate_features(arguments: argparse.Namespace) -> None:
-    from speech2face.evaluation.protocols import PICTURE_PROTOCOLS, PROTOCOLS, Pairs, sections_of
-    from speech2face.evaluation.report import Report, write_report
+def _evaluate_features(arguments: argparse.Namespace) -> Mapping[str, str]:
+    """Report on two feature files; clips that the picture protocols had to leave out."""
+    from speech2face.evaluation.comparison import Comparison
+    from speech2face.report.document import Report, write_report
+    from speech2face.report.sections import PROTOCOLS, sections_of
 
-    names = _protocols(arguments, (*PROTOCOLS, *PICTURE_PROTOCOLS))
+    names = _protocols(arguments, tuple(PROTOCOLS))
     predicted, reference = (_features(path) for path in (arguments.predicted, arguments.reference))
-    pairs = Pairs.of(
+    distractors, training = (
+        _features(path) if path else None for path in (arguments.distractors, arguments.training)
+    )
+    comparison = Comparison.of_features(
         predicted,
         reference,
-        distractors=_features(arguments.distractors) if arguments.distractors else None,
-        training=_features(arguments.training) if arguments.training else None,
-        labels=_labels(arguments, predicted),
+        distractors=distractors,
+        training=training,
+        labels=_labels(arguments, predicted, distractors),
         distance=arguments.distance,
         seed=arguments.seed,
     )
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    by_features = [name for name in names if name in PROTOCOLS]
-    sections = sections_of(by_features, pairs, arguments.out)
-    by_pictures = [name for name in names if name in PICTURE_PROTOCOLS]
-    if by_pictures:
-        sections += _picture_sections(arguments, pairs, by_pictures)
+    by_pictures = [name for name in names if PROTOCOLS[name].needs_pictures]
+    left_out: dict[str, str] = {}
+    of_pictures = _of_pictures(arguments, comparison, by_pictures, left_out)
+    sections = [
+        section
+        for name in names
+        for section in sections_of(
+            [name], of_pictures if name in by_pictures else comparison, arguments.out
+        )
+    ]
+    if all(section.reason for section in sections):
+        raise Speech2FaceError(
+            f"nothing could be computed: {sections[0].reason}", "choose other --protocols"
+        )
     report = Report(
         title=f"{predicted.provenance.model or arguments.predicted.name}: evaluation",
-        facts=_facts(arguments, pairs),
+        facts=_facts(arguments, comparison, predicted.provenance, reference.provenance),
         sections=(*sections, *_curves(arguments)),
+        left_out=left_out,
     )
     write_report(report, arguments.out)
+    return left_out
 
 
 def _protocols(arguments: argparse.Namespace, known: Sequence[str]) -> list[str]:
@@ -280,10 +294,10 @@ def _features(path: Path) -> Any:
     return FeatureSet.load(path / FEATURES if path.is_dir() else path)
 
 
-def _labels(arguments: argparse.Namespace, predicted: Any) -> dict[str, Any]:
-    """Label columns in the order of the clips, which `Pairs.of` sorts by id."""
-    import numpy as np
-
+def _labels(
+    arguments: argparse.Namespace, predicted: Any, distractors: Any
+) -> dict[str, dict[str, str]]:
+    """Label columns by name, each by the id of a clip, or of a distractor if it is labelled too."""
     from speech2face.evaluation.features import Labels
 
     if arguments.labels is None:
@@ -294,16 +308,36 @@ def _labels(arguments: argparse.Namespace, predicted: Any) -> dict[str, Any]:
         return {}
     labels = Labels.read(arguments.labels, key=arguments.label_key)
     wanted = arguments.columns.split(",") if arguments.columns else labels.columns
-    order = np.argsort(predicted.ids)
-    keys = (predicted.ids if arguments.label_key == "id" else predicted.persons)[order]
-    return {name: labels.column(name, keys) for name in wanted}
+
+    def keys(features: Any) -> Any:
+        return features.ids if arguments.label_key == "id" else features.persons
+
+    columns = {}
+    for name in wanted:
+        of_clips = labels.column(name, keys(predicted))  # refuses a file that knows no clip
+        columns[name] = dict(zip(predicted.ids.tolist(), of_clips.tolist(), strict=True))
+        if distractors is not None:
+            columns[name] |= {
+                photo: labels.rows.get(str(key), {}).get(name, "")
+                for photo, key in zip(distractors.ids.tolist(), keys(distractors), strict=True)
+            }
+    return columns
 
 
-def _picture_sections(arguments: argparse.Namespace, pairs: Any, names: Sequence[str]) -> list[Any]:
-    """P10, P11 and P17 on the faces of both extractions."""
-    from speech2face.evaluation import sections
-    from speech2face.evaluation.contest import images_section, single_contest
+def _of_pictures(
+    arguments: argparse.Namespace, comparison: Any, names: Sequence[str], left_out: dict[str, str]
+) -> Any:
+    """The same clips by what instruments read in the faces of both extractions; None if not asked.
+
+    Clips of which a picture cannot be read are noted in `left_out`.
+    """
+    if not names:
+        return None
+    import numpy as np
+
+    from speech2face.evaluation.comparison import Comparison, System, TrueFaces
     from speech2face.inference.extract import faces_folder
+    from speech2face.inference.pictures import pictures, read_lists
 
     for path in (arguments.predicted, arguments.reference):
         if not path.is_dir():
@@ -312,25 +346,46 @@ def _picture_sections(arguments: argparse.Namespace, pairs: Any, names: Sequence
                 "give the folder that `speech2face extract` made",
                 str(path),
             )
-    contest = single_contest(
-        pairs,
-        faces_folder(arguments.predicted),
-        faces_folder(arguments.reference),
-        None if arguments.canonical is None else faces_folder(arguments.canonical),
+    folders = {
+        "true face": arguments.reference,
+        "from voices": arguments.predicted,
+        **({"from images": arguments.canonical} if arguments.canonical else {}),
+    }
+    ids = comparison.clips.ids.tolist()
+    read = read_lists(
+        {name: pictures(faces_folder(folder), ids) for name, folder in folders.items()},
         cache=arguments.out / "readings",
         workers=arguments.workers,
     )
-    made = {
-        "images": images_section,
-        "craniofacial": sections.craniofacial_section,
-        "attributes": sections.attributes_section,
-    }
-    return [made[name](contest, arguments.out) for name in names]
+    for name, faces in read.items():
+        for place, why in faces.unreadable().items():
+            left_out.setdefault(ids[place], f"{name}: {why}")
+            print(f"{faces.paths[place]}: {why}; the clip is left out", file=sys.stderr)
+    rows = np.flatnonzero(np.all([faces.readable for faces in read.values()], axis=0))
+    if not len(rows):
+        raise Speech2FaceError("not one clip has readable pictures", "look at the folders of faces")
+    true, made, *canonical = (faces.take(rows) for faces in read.values())
+    systems = [System.of_readings("from voices", made.together(), made.paths)]
+    for faces in canonical or [true]:
+        name = "from images" if canonical else "true face"
+        frontal = System.of_readings(name, faces.together(), faces.paths, is_ceiling=True)
+    return Comparison(
+        TrueFaces.of_readings(
+            comparison.clips.ids[rows],
+            comparison.persons[rows],
+            true.together(),
+            {name: column[rows] for name, column in comparison.clips.labels.items()},
+            true.paths,
+        ),
+        (*systems, *([frontal] if canonical else [])),
+        frontal=frontal,
+        seed=arguments.seed,
+    )
 
 
-def _facts(arguments: argparse.Namespace, pairs: Any) -> dict[str, str]:
-    """What was measured on what."""
-    made, true = pairs.predicted.provenance, pairs.reference.provenance
+def _facts(arguments: argparse.Namespace, comparison: Any, made: Any, true: Any) -> dict[str, str]:
+    """What was measured on what; `made` and `true` are where the features come from."""
+    distractors = comparison.distractors
     return {
         "predicted": str(arguments.predicted),
         "reference": str(arguments.reference),
@@ -339,11 +394,9 @@ def _facts(arguments: argparse.Namespace, pairs: Any) -> dict[str, str]:
         "exaggeration": "unknown" if made.exaggeration is None else f"{made.exaggeration:g}",
         "seconds heard": "all" if made.clip_seconds is None else f"{made.clip_seconds:g}",
         "feature": made.recogniser or true.recogniser or "unknown",
-        "clips": str(len(pairs.predicted)),
-        "persons": str(len(set(pairs.persons.tolist()))),
-        "further faces in the gallery": str(
-            0 if pairs.distractors is None else len(pairs.distractors)
-        ),
-        "labels": ", ".join(sorted(pairs.labels)) or "none",
+        "clips": str(len(comparison.clips)),
+        "persons": str(len(set(comparison.persons.tolist()))),
+        "further faces in the gallery": str(0 if distractors is None else len(distractors)),
+        "labels": ", ".join(sorted(comparison.clips.labels)) or "none",
         "intervals": f"95 %, 2,000 resamples of persons, seed {arguments.seed}",
     }

@@ -65,11 +65,11 @@ class Shuffle:
 
     Attributes:
         rows: queries that take part, `[n]`; those who have nobody to swap with are left out.
-        taken_from: the query whose output each of them is given, `[n]`.
+        donors: the query whose output each of them is given, `[n]`.
     """
 
     rows: NDArray[np.intp]
-    taken_from: NDArray[np.intp]
+    donors: NDArray[np.intp]
 
 
 def shuffles(
@@ -159,20 +159,21 @@ def control_rows(
     features = np.asarray(query, dtype=np.float64)
 
     def mean_of(drawn: Iterator[Shuffle]) -> dict[str, float]:
-        measured = [measure(features[shuffle.taken_from], shuffle.rows) for shuffle in drawn]
+        measured = [measure(features[shuffle.donors], shuffle.rows) for shuffle in drawn]
         return {name: float(np.mean([one[name] for one in measured])) for name in measured[0]}
 
     drawn = partial(shuffles, persons, ids=ids, n_shuffles=n_shuffles, seed=seed)
     controls = {SHUFFLED: mean_of(drawn())}
-    if genders is not None and _share_gender(persons, genders):
+    if genders is not None and shares_group(persons, genders):
         controls[SAME_GENDER] = mean_of(drawn(groups=genders))
     constant = np.broadcast_to(features.mean(axis=0), features.shape)
     controls[CONSTANT] = dict(measure(constant, np.arange(len(features))))
     return controls
 
 
-def _share_gender(persons: ArrayLike, genders: ArrayLike) -> bool:
-    names, labels = np.asarray(persons, dtype=np.str_), np.asarray(genders, dtype=np.str_)
+def shares_group(persons: ArrayLike, groups: ArrayLike) -> bool:
+    """Whether any two persons `[N]` are of one group (such as a gender); `""` is no group."""
+    names, labels = np.asarray(persons, dtype=np.str_), np.asarray(groups, dtype=np.str_)
     return any(
         len(np.unique(names[labels == label])) > 1
         for label in np.unique(labels)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.controls import shuffles
+from speech2face.evaluation.controls import shares_group, shuffles
 from speech2face.evaluation.uncertainty import PersonBootstrap, Score, as_names
 from speech2face.face.landmarks import (
     ALARE_LEFT,
@@ -271,12 +271,12 @@ def correlate(
     Returns:
         One score a measure, of unit "correlation". `oracle` is the r of a predictor that knows
         the gender means and nothing else. Controls: `shuffled` (mean over draws) and `shuffled
-        97.5%`, `same gender shuffled`, `within gender` (r after both sides lost their gender
-        means). Details: `p` and `p Holm`, which take clips as independent.
+        97.5%`, and where two persons share a gender `same gender shuffled` and `within gender` (r
+        after both sides lost their gender means). Details: `p` and `p Holm`, which take clips as
+        independent.
 
     Raises:
-        Speech2FaceError: fewer than three clips, one person only (or of each gender), or lengths
-            that differ.
+        Speech2FaceError: fewer than three clips, one person only, or lengths that differ.
     """
     left, right = measure_faces(reference), measure_faces(predicted)  # [B, 13] each
     people = as_names(persons, len(left), "persons")
@@ -300,9 +300,10 @@ def correlate(
         groups = as_names(genders, len(left), "genders")
         of_left, of_right = group_means(left, groups), group_means(right, groups)
         oracle = pearson_r(left, of_left)
-        within = _shuffled_r(left, right, people, n_shuffles, seed, groups)
-        controls["same gender shuffled"] = within.mean(axis=0)
-        controls["within gender"] = pearson_r(left - of_left, right - of_right)
+        if shares_group(people, groups):  # else nothing is left within a gender
+            within = _shuffled_r(left, right, people, n_shuffles, seed, groups)
+            controls["same gender shuffled"] = within.mean(axis=0)
+            controls["within gender"] = pearson_r(left - of_left, right - of_right)
     return [
         Score(
             name=measure.name,
@@ -334,4 +335,4 @@ def _shuffled_r(
 ) -> NDArray[np.float64]:
     """r of every draw that gives each face one of another person (of its group), `[draws, 13]`."""
     drawn = shuffles(persons, groups=groups, n_shuffles=n_shuffles, seed=seed)
-    return np.stack([pearson_r(left[one.rows], right[one.taken_from]) for one in drawn])
+    return np.stack([pearson_r(left[one.rows], right[one.donors]) for one in drawn])

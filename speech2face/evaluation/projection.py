@@ -6,6 +6,8 @@ and seed. So each picture comes with a number taken in the full space, not in th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,17 +33,30 @@ def project(
     units = unit_norm(as_features(features, "projected"), "projected")
     if len(units) < 4:
         raise Speech2FaceError(f"{len(units)} items to project", "give at least four")
-    try:
-        from sklearn.manifold import TSNE
-    except ModuleNotFoundError as missing:
-        raise missing_extra("scikit-learn", "evaluate") from missing
-    plane = TSNE(
+    plane = _tsne()(
         perplexity=min(perplexity, (len(units) - 1) / 3),
         init="pca" if min(units.shape) >= 2 else "random",
         random_state=seed,
         n_jobs=1,
     ).fit_transform(units)
     return np.asarray(plane, np.float64)
+
+
+def require_projection() -> None:
+    """Refuse to begin where no projection could be made at the end.
+
+    Raises:
+        Speech2FaceError: the package for it is missing.
+    """
+    _tsne()
+
+
+def _tsne() -> Any:
+    try:
+        from sklearn.manifold import TSNE
+    except ModuleNotFoundError as missing:
+        raise missing_extra("scikit-learn", "evaluate") from missing
+    return TSNE
 
 
 def neighbour_agreement(

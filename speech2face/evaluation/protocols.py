@@ -1,481 +1,494 @@
-"""Protocols by name, from two feature files to sections of a report.
+"""The protocols, as functions of a `Comparison` that return scores.
 
-The features may be any model's and any recogniser's: what a voice model predicted, and a
-recogniser's features of the true photos of the same clips. Protocols that look at pictures are in
-`contest` and `sections`.
+A recogniser judges independently if it had no part in training the system; where it had, judge with
+a second one too and show both. A claim "better" needs the interval of `judge_difference` to exclude
+0. Their definitions are in docs/protocols.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation import figures, published
-from speech2face.evaluation.attributes import agreement, confusion
+from speech2face.evaluation.agreement import (
+    DECADES,
+    Confusion,
+    age_decade,
+    age_error,
+    agreement,
+    confusion,
+)
+from speech2face.evaluation.comparison import GENDER, GENDERS, Comparison, Features, System
 from speech2face.evaluation.controls import control_rows, oracle_features
-from speech2face.evaluation.features import FeatureSet, align, check_comparable
+from speech2face.evaluation.craniofacial import correlate
+from speech2face.evaluation.features import MISSING_LABEL, FeatureSet
 from speech2face.evaluation.matching import (
+    Credits,
     exhaustive_credits,
     match_trials,
     matching_score,
+    query_person_draws,
     shares_labels,
     trial_scores,
+    two_way_draws,
 )
-from speech2face.evaluation.projection import neighbour_agreement, project
-from speech2face.evaluation.report import (
-    FIGURES,
-    Picture,
-    Section,
-    Table,
-    format_number,
-    published_table,
-    score_table,
-)
-from speech2face.evaluation.retrieval import gallery_ranks, recalls, retrieval_scores
+from speech2face.evaluation.retrieval import Ranks, gallery_ranks, recalls, retrieval_scores
 from speech2face.evaluation.scores import Distance
 from speech2face.evaluation.similarity import MeanFace, similarity_scores
-from speech2face.evaluation.stability import consistency, language_effect
-from speech2face.evaluation.trials import MAX_N_WAY, STRATA, Items, PairList, draw_trials
-from speech2face.evaluation.uncertainty import PersonBootstrap, Score
+from speech2face.evaluation.trials import (
+    MAX_N_WAY,
+    STRATA,
+    Items,
+    PairList,
+    TrialList,
+    draw_trials,
+)
+from speech2face.evaluation.uncertainty import (
+    IntervalKind,
+    PersonBootstrap,
+    Score,
+    mean_draws,
+    median_draws,
+)
 from speech2face.evaluation.verification import verify
 
-GENERATED = "generated_"  # begins the column with the labels of the generated faces
-TRIALS = "trials"  # folder of the drawn lists, beside the report
-N_TRIALS = 10_000
+UNRESTRICTED, SAME_GENDER = "1:2 U", "1:2 G"
+
+Scores = dict[str, Score]
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Predicted and reference features of the same clips, row by row, and what is known of them.
+# ---------------------------------------------------------------- matching and retrieval together
 
-    Attributes:
-        predicted: from voices, `[N, D]`.
-        reference: of the true photos, in the same order, `[N, D]`.
-        distractors: of further people's photos.
-        training: of true photos that the model was trained on, for the mean face.
-        labels: columns by name, `[N]` each, `""` where unknown.
-        distance: of the figures that take one; retrieval gives all three.
-        seed: of resamples, shuffles and trial lists.
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a system did in one gallery: credits of 1:2 matching by stratum, and ranks."""
+
+    credits: dict[str, Credits]
+    ranks: Ranks
+
+
+def judge(comparison: Comparison, system: System, recogniser: str) -> Scores:
+    """1:2 matching (P2) and retrieval (P7) in the whole gallery: every figure of P17.
+
+    Returns:
+        `1:2 U` and `1:2 G` (two-way intervals, the query-person ones beside them), `R@1`, `R@2`,
+        `R@5`, `R@10`, `R@1%`, `R@2%`, `R@5%`, `R@10%` and `median rank` (query-person intervals).
+        `1:2 G` is missing where genders are unknown or nobody has an impostor of the same gender.
+
+    Raises:
+        Speech2FaceError: unusable features, or fewer than two persons.
     """
-
-    predicted: FeatureSet
-    reference: FeatureSet
-    distractors: FeatureSet | None = None
-    training: FeatureSet | None = None
-    labels: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    distance: Distance = "cosine"
-    seed: int = 0
-
-    @classmethod
-    def of(cls, predicted: FeatureSet, reference: FeatureSet, **known: object) -> Pairs:
-        """Bring both into one order; see the attributes for what else may be `known`.
-
-        Raises:
-            Speech2FaceError: ids or persons that do not match, features that cannot be compared,
-                or one person only.
-        """
-        first, second = align(predicted, reference)
-        if len(np.unique(first.persons)) < 2:
-            raise Speech2FaceError(
-                f"all {len(first)} clips are of one person",
-                "give clips of at least two persons",
-                predicted.path,
-            )
-        for other in (known.get("distractors"), known.get("training")):
-            if isinstance(other, FeatureSet):
-                check_comparable(first, other)
-        return cls(first, second, **known)  # type: ignore[arg-type]
-
-    @property
-    def persons(self) -> NDArray[np.str_]:
-        """Who speaks in each clip, `[N]`."""
-        return self.predicted.persons
-
-    @property
-    def genders(self) -> NDArray[np.str_] | None:
-        """The label column `gender`, where there is one."""
-        return self.labels.get("gender")
-
-    def gallery(self) -> FeatureSet:
-        """The reference photos, then the distractors."""
-        return (
-            self.reference if self.distractors is None else self.reference.joined(self.distractors)
+    outcome = _outcome(comparison, system.features[recogniser], recogniser)
+    oracle = _gender_oracle(comparison)
+    bootstrap = comparison.bootstrap()
+    scores = {
+        name: matching_score(
+            name,
+            credits,
+            bootstrap=bootstrap,
+            oracle=None if oracle is None else oracle.credits.get(name),
         )
-
-    def gallery_labels(self, name: str) -> NDArray[np.str_]:
-        """A label of every gallery face; a distractor's is unknown, so no stratum takes it."""
-        unknown = np.full(len(self.gallery()) - len(self.reference), "")
-        return np.concatenate([self.labels[name], unknown])
-
-    def bootstrap(self) -> PersonBootstrap:
-        """The same resamples for every protocol."""
-        return PersonBootstrap.draw(self.persons, self.gallery().persons, seed=self.seed)
-
-
-def similarity(pairs: Pairs, out: Path) -> Section:
-    """P8, the paper's Table 2."""
-    fitted = pairs.training or pairs.distractors
-    mean_face = MeanFace.fit((fitted or pairs.reference).values)
-    scores = similarity_scores(
-        pairs.predicted.values,
-        pairs.reference.values,
-        pairs.persons,
-        mean_face=mean_face,
-        genders=pairs.genders,
-        ids=pairs.predicted.ids,
-        bootstrap=pairs.bootstrap(),
-        seed=pairs.seed,
-    )
-    source = (
-        "training photos" if pairs.training else "distractors" if pairs.distractors
-        else "these very photos, so it is better than it could be"
-    )  # fmt: skip
-    skill = scores["angle"].details["skill"]
-    norms = (
-        f"Mean norm of predicted features {_norm(pairs.predicted):.4g}, of true ones "
-        f"{_norm(pairs.reference):.4g}: L1 and L2 depend on it, the angle does not."
-    )
-    return Section(
-        "similarity",
-        "Paired feature similarity",
-        (
-            f"Predicted against true feature of one clip. The mean face is fitted on {source}. "
-            f"Skill, 1 − angle / angle of the mean face: {skill:.3f}.",
-            norms,
-        ),
-        (
-            score_table("Similarity; chance is the mean over shuffled pairs", [*scores.values()]),
-            published_table(published.FEATURE_SIMILARITY),
-        ),
+        for name, credits in outcome.credits.items()
+    }
+    return scores | retrieval_scores(
+        outcome.ranks,
+        comparison.persons,
+        bootstrap=bootstrap,
+        oracle=None if oracle is None else oracle.ranks,
     )
 
 
-def _norm(features: FeatureSet) -> float:
-    return float(np.linalg.norm(features.values, axis=1).mean())
+def judge_difference(
+    comparison: Comparison, first: System, second: System, recogniser: str
+) -> Scores:
+    """Figures of `first` minus those of `second`, with paired person-level intervals.
 
+    The names are those of `judge`. Positive is better for `first`, except in `median rank`.
 
-def retrieval(pairs: Pairs, out: Path) -> Section:
-    """P7, the paper's Table 3: absolute and percent, three distances."""
-    gallery, own = pairs.gallery(), np.arange(len(pairs.reference))
-    tables = []
-    distances: tuple[Distance, ...] = ("cosine", "euclidean", "manhattan")
-    for distance in distances:
-        ranks = gallery_ranks(
-            pairs.predicted.values, pairs.persons, gallery.values, gallery.persons,
-            own=own, distance=distance,
-        )  # fmt: skip
-        oracle = None
-        if pairs.genders is not None:
-            query, faces = oracle_features((pairs.genders, pairs.gallery_labels("gender")))
-            oracle = gallery_ranks(
-                query, pairs.persons, faces, gallery.persons, own=own, distance="euclidean"
-            )
-        scores = retrieval_scores(ranks, pairs.persons, bootstrap=pairs.bootstrap(), oracle=oracle)
-        size = scores["R@1"].details["gallery_size"]
-        tables.append(
-            score_table(f"Retrieval by {distance}, gallery of {size:.0f}", [*scores.values()])
-        )
-    return Section(
-        "retrieval",
-        "Retrieval of the true photo",
-        (
-            "R@K is the share of queries whose own photo is among the first K images, R@K% among "
-            "the first K percent of the gallery. The paper's R@K is a percent recall: its random "
-            "row says 1, 2, 5 and 10.",
-        ),
-        (*tables, _controls(pairs), published_table(published.RETRIEVAL)),
+    Raises:
+        Speech2FaceError: as `judge`.
+    """
+    bootstrap = comparison.bootstrap()
+    minuend, subtrahend = (
+        _statistics(_outcome(comparison, one.features[recogniser], recogniser), bootstrap)
+        for one in (first, second)
     )
+    return {
+        name: statistic.minus(subtrahend[name], name, comparison, bootstrap)
+        for name, statistic in minuend.items()
+    }
 
 
-def _controls(pairs: Pairs) -> Table:
-    """P15 rows of retrieval and matching by the chosen distance."""
-    gallery, own = pairs.gallery(), np.arange(len(pairs.reference))
+def controls(
+    comparison: Comparison, system: System, recogniser: str
+) -> dict[str, dict[str, float]]:
+    """Every figure of `judge` when the system hears somebody else, or nothing (P15), by control."""
 
-    def measure(query: NDArray[np.float64], rows: NDArray[np.intp]) -> dict[str, float]:
-        lists = (query, pairs.persons[rows], gallery.values, gallery.persons)
-        found = recalls(gallery_ranks(*lists, own=own[rows], distance=pairs.distance), (1, 10))
-        credits = exhaustive_credits(*lists, own=own[rows], distance=pairs.distance)
-        return {
-            "1:2 U": float(credits.accuracy.mean()),
-            **{name: float(found[name].mean()) for name in ("R@1", "R@10", "R@1%", "R@10%")},
-        }
+    def measure(query: Features, rows: NDArray[np.intp]) -> dict[str, float]:
+        outcome = _outcome(comparison, query, recogniser, rows)
+        figures = {name: float(kept.accuracy.mean()) for name, kept in outcome.credits.items()}
+        figures |= {name: float(hits.mean()) for name, hits in recalls(outcome.ranks).items()}
+        return figures | {"median rank": float(np.median(outcome.ranks.rank))}
 
-    rows = control_rows(
+    return control_rows(
         measure,
-        pairs.predicted.values,
-        pairs.persons,
-        genders=pairs.genders,
-        ids=pairs.predicted.ids,
-        seed=pairs.seed,
-    )
-    columns = tuple(next(iter(rows.values())))
-    return Table(
-        f"Controls by {pairs.distance}, percent: what is left when the voice is another's, or none",
-        ("voices", *columns),
-        tuple(
-            (name, *(format_number(values[column], "share") for column in columns))
-            for name, values in rows.items()
-        ),
+        system.features[recogniser],
+        comparison.persons,
+        genders=comparison.genders,
+        ids=comparison.clips.ids,
+        seed=comparison.seed,
     )
 
 
-def matching(pairs: Pairs, out: Path) -> Section:
-    """P2, P3 and P5: 1:2 exhaustive and 1:2 to 1:10 on a stored list, both directions."""
-    tables, notes = [], []
-    bootstrap = pairs.bootstrap()
-    for direction, query, gallery in _directions(pairs):
-        credits = exhaustive_credits(
-            query.values, query.persons, gallery.values, gallery.persons,
-            own=np.arange(len(query)), distance=pairs.distance,
-        )  # fmt: skip
-        oracle = None
-        if pairs.genders is not None:
-            one_hot, _ = oracle_features((pairs.genders, pairs.genders))
-            oracle = exhaustive_credits(
-                one_hot, query.persons, one_hot, gallery.persons,
-                own=np.arange(len(query)), distance="euclidean",
-            )  # fmt: skip
-        scores: list[Score] = []
-        for stratum in _strata(pairs):
-            columns = [(pairs.labels[name], pairs.labels[name]) for name in STRATA[stratum]]
-            allowed = shares_labels(*columns) if columns else np.ones_like(credits.eligible)
-            chosen = credits.restricted(allowed)
-            if not chosen.kept.any():
-                notes.append(f"{direction}, stratum {stratum}: no eligible impostor, left out.")
-                continue
-            name = f"1:2 {stratum}"
-            limited = None if oracle is None else oracle.restricted(allowed)
-            scores.append(matching_score(name, chosen, bootstrap=bootstrap, oracle=limited))
-        tables.append(score_table(f"{direction}: 1:2 against every eligible person", scores))
-        tables.append(_nested_table(pairs, direction, query, gallery, out))
-    notes.append(
-        "U: anybody; G, N, A: same gender, nationality, age group; letters add up. U is never read "
-        "without G: most of it is gender."
+def _outcome(
+    comparison: Comparison,
+    query: Features,
+    recogniser: str,
+    rows: NDArray[np.intp] | None = None,
+) -> _Outcome:
+    """What features `[n, D]` reach in the place of the clips at `rows` `[n]`, or of all clips."""
+    asked = np.arange(len(comparison.clips)) if rows is None else rows
+    lists = (
+        query,
+        comparison.persons[asked],
+        comparison.gallery_features(recogniser),
+        comparison.gallery_persons(),
     )
-    return Section("matching", "1:2 and 1:N matching", tuple(notes), tuple(tables))
+    options: dict[str, Any] = {"own": asked, "distance": comparison.distance(recogniser)}
+    credits = _by_stratum(comparison, exhaustive_credits(*lists, **options), asked)
+    return _Outcome(credits, gallery_ranks(*lists, **options))
 
 
-def _directions(pairs: Pairs) -> list[tuple[str, FeatureSet, FeatureSet]]:
-    return [
-        ("Voice to face", pairs.predicted, pairs.reference),
-        ("Face to voice", pairs.reference, pairs.predicted),
-    ]
+def _by_stratum(
+    comparison: Comparison, unrestricted: Credits, rows: NDArray[np.intp]
+) -> dict[str, Credits]:
+    """The credits, and those within one gender if any query has such an impostor."""
+    credits = {UNRESTRICTED: unrestricted}
+    genders = comparison.gallery_labels(GENDER)
+    if genders is not None:
+        within = unrestricted.restricted(shares_labels((genders[rows], genders)))
+        if within.kept.any():
+            credits[SAME_GENDER] = within
+    return credits
 
 
-def _strata(pairs: Pairs) -> list[str]:
-    """Strata for which every label is there."""
-    return [name for name, needed in STRATA.items() if set(needed) <= pairs.labels.keys()]
-
-
-def _nested_table(
-    pairs: Pairs, direction: str, query: FeatureSet, gallery: FeatureSet, out: Path
-) -> Table:
-    n_way = min(MAX_N_WAY, len(np.unique(pairs.persons)))
-    trials = draw_trials(
-        Items.of(query), Items.of(gallery),
-        direction=direction, n_way=n_way, n_trials=N_TRIALS, positives="any", seed=pairs.seed,
-    )  # fmt: skip
-    (out / TRIALS).mkdir(parents=True, exist_ok=True)
-    name = f"{direction.lower().replace(' ', '_')}_1_of_{n_way}.jsonl"
-    trials.write(out / TRIALS / name)
-    credits = match_trials(trials, query, gallery, distance=pairs.distance)
-    scores = trial_scores(credits, "U", bootstrap=pairs.bootstrap())
-    return score_table(
-        f"{direction}: nested 1:N, {N_TRIALS} trials drawn with seed {pairs.seed}",
-        [*scores.values()],
-        f"List {name}, SHA-256 {trials.sha256}.",
+def _gender_oracle(comparison: Comparison) -> _Outcome | None:
+    """What a system reaches that knows the true gender and nothing else (P15)."""
+    genders = comparison.oracle_genders()
+    if genders is None:
+        return None
+    n = len(comparison.clips)
+    query, gallery = oracle_features((genders[:n], genders))
+    lists = (query, comparison.persons, gallery, comparison.gallery_persons())
+    own = np.arange(n)
+    credits = exhaustive_credits(*lists, own=own, distance="euclidean")
+    return _Outcome(
+        _by_stratum(comparison, credits, own),
+        gallery_ranks(*lists, own=own, distance="euclidean"),
     )
 
 
-def verification(pairs: Pairs, out: Path) -> Section:
-    """P4: AUC and EER, half positives, negatives drawn from each stratum."""
-    tables, text = [], []
-    for stratum in _strata(pairs):
-        labels = {name: pairs.labels[name] for name in STRATA[stratum]}
-        query = Items.of(pairs.predicted, labels=labels)
-        candidates = Items.of(pairs.reference, labels=labels)
-        try:
-            trials = draw_trials(
-                query, candidates,
-                stratum=stratum, n_trials=N_TRIALS, positives="any", seed=pairs.seed,
-            )  # fmt: skip
-        except Speech2FaceError as error:
-            text.append(f"Stratum {stratum} is left out: {error.problem}.")
-            continue
-        scores = verify(
-            PairList.from_trials(trials), pairs.predicted, pairs.reference,
-            distance=pairs.distance, stratum=stratum, bootstrap=pairs.bootstrap(),
-        )  # fmt: skip
-        tables.append(
-            score_table(
-                f"Stratum {stratum}: {N_TRIALS} positive and as many negative pairs",
-                [*scores.values()],
-                f"List drawn with seed {pairs.seed}, SHA-256 {trials.sha256}.",
-            )
+@dataclass(frozen=True)
+class _Statistic:
+    """A figure, and its values in every resample `[B]`, of both kinds of interval."""
+
+    value: float
+    kind: IntervalKind
+    draws: NDArray[np.float64]
+    query_person_draws: NDArray[np.float64]
+
+    def minus(
+        self, other: _Statistic, name: str, comparison: Comparison, bootstrap: PersonBootstrap
+    ) -> Score:
+        score = Score(
+            name=f"{name}, difference",
+            value=self.value - other.value,
+            chance=0.0,
+            n=len(comparison.clips),
+            persons=len(np.unique(comparison.persons)),
+            interval=bootstrap.interval(self.draws - other.draws, self.kind),
+            unit="rank" if name == "median rank" else "share",
+            details={"first": self.value, "second": other.value},
         )
-    return Section(
-        "verification",
-        "Verification",
-        ("AUC with ties one half, EER interpolated; for AUC and EER chance is 50 %.", *text),
-        tuple(tables),
+        if self.kind != "two-way":
+            return score
+        apart = self.query_person_draws - other.query_person_draws
+        return replace(score, query_person_interval=bootstrap.interval(apart, "query-person"))
+
+
+def _statistics(outcome: _Outcome, bootstrap: PersonBootstrap) -> dict[str, _Statistic]:
+    statistics: dict[str, _Statistic] = {}
+    for name, credits in outcome.credits.items():
+        statistics[name] = _Statistic(
+            float(credits.accuracy.mean()),
+            "two-way",
+            two_way_draws(credits, bootstrap),
+            query_person_draws(credits, bootstrap),
+        )
+    persons = next(iter(outcome.credits.values())).query_persons
+    for name, hits in recalls(outcome.ranks).items():
+        draws = mean_draws(bootstrap, hits, persons)
+        statistics[name] = _Statistic(float(hits.mean()), "query-person", draws, draws)
+    ranks = outcome.ranks.rank
+    draws = median_draws(bootstrap, ranks, persons)
+    median = float(np.median(ranks))
+    return statistics | {"median rank": _Statistic(median, "query-person", draws, draws)}
+
+
+# ---------------------------------------------------------------- one by one
+
+
+def retrieval(
+    comparison: Comparison, system: System, recogniser: str, distance: Distance
+) -> Scores:
+    """P7 by any distance, in the whole gallery."""
+    ranks = gallery_ranks(
+        system.features[recogniser],
+        comparison.persons,
+        comparison.gallery_features(recogniser),
+        comparison.gallery_persons(),
+        own=np.arange(len(comparison.clips)),
+        distance=distance,
+    )
+    oracle = _gender_oracle(comparison)
+    return retrieval_scores(
+        ranks,
+        comparison.persons,
+        bootstrap=comparison.bootstrap(),
+        oracle=None if oracle is None else oracle.ranks,
     )
 
 
-def stability(pairs: Pairs, out: Path) -> Section:
-    """P12 on persons with several clips, and the effect of language where it is known."""
-    outputs, bootstrap = pairs.predicted.values, pairs.bootstrap()
-    scores = consistency(outputs, pairs.persons, genders=pairs.genders, bootstrap=bootstrap)
-    tables = [score_table("Outputs of one person and of different persons", [*scores.values()])]
-    text = [
-        "a: mean cosine of outputs of one person, b: of different persons (of one gender where it "
-        "is known). A constant output has a = 1 and a − b = 0."
+def directions(
+    comparison: Comparison, system: System, recogniser: str
+) -> dict[str, tuple[FeatureSet, FeatureSet]]:
+    """Queries and candidates of both directions; distractors have no voice and take no part."""
+    voices = comparison.feature_set(system.features, recogniser)
+    faces = comparison.feature_set(comparison.clips.features, recogniser)
+    return {"Voice to face": (voices, faces), "Face to voice": (faces, voices)}
+
+
+def known_strata(comparison: Comparison) -> list[str]:
+    """The strata of P5 for which every label is there."""
+    return [
+        name for name, labels in STRATA.items() if set(labels) <= comparison.clips.labels.keys()
     ]
-    if "language" in pairs.labels:
-        try:
-            cells = language_effect(
-                outputs, pairs.persons, pairs.labels["language"],
-                genders=pairs.genders, bootstrap=bootstrap,
-            )  # fmt: skip
-            tables.append(score_table("By person and language", [*cells.values()]))
-        except Speech2FaceError as error:
-            text.append(f"The effect of language is left out: {error.problem}.")
-    return Section("stability", "Same-speaker stability", tuple(text), tuple(tables))
 
 
-def projection(pairs: Pairs, out: Path) -> Section:
-    """t-SNE of both kinds of features, coloured by every label column."""
-    known = {
-        name: np.where(column == "", "unknown", column)
-        for name, column in pairs.labels.items()
+def matching(
+    comparison: Comparison, query: FeatureSet, gallery: FeatureSet
+) -> tuple[list[Score], list[str]]:
+    """P2 and P5: 1:2 against every eligible person, by stratum.
+
+    Returns:
+        Scores, and the strata in which nobody has an eligible impostor.
+    """
+    own = np.arange(len(query))
+    distance = comparison.distance(query.provenance.recogniser)
+    lists = (query.persons, gallery.values, gallery.persons)
+    credits = exhaustive_credits(query.values, *lists, own=own, distance=distance)
+    genders, oracle = comparison.closed().oracle_genders(), None
+    if genders is not None:
+        one_hot, _ = oracle_features((genders, genders))
+        oracle = exhaustive_credits(
+            one_hot, query.persons, one_hot, gallery.persons, own=own, distance="euclidean"
+        )
+    bootstrap = comparison.bootstrap()
+    scores, empty = [], []
+    for stratum in known_strata(comparison):
+        columns = [comparison.clips.labels[name] for name in STRATA[stratum]]
+        allowed = (
+            shares_labels(*((column, column) for column in columns))
+            if columns
+            else np.ones_like(credits.eligible)
+        )
+        chosen = credits.restricted(allowed)
+        if not chosen.kept.any():
+            empty.append(stratum)
+            continue
+        limited = None if oracle is None else oracle.restricted(allowed)
+        scores.append(matching_score(f"1:2 {stratum}", chosen, bootstrap=bootstrap, oracle=limited))
+    return scores, empty
+
+
+def nested_matching(
+    comparison: Comparison,
+    query: FeatureSet,
+    gallery: FeatureSet,
+    *,
+    direction: str,
+    n_trials: int,
+) -> tuple[Scores, TrialList]:
+    """P3: 1:2 to 1:10, or fewer where there are fewer persons, on a list that is drawn here."""
+    trials = draw_trials(
+        Items.of(query),
+        Items.of(gallery),
+        direction=direction,
+        n_way=min(MAX_N_WAY, len(np.unique(comparison.persons))),
+        n_trials=n_trials,
+        positives="any",
+        seed=comparison.seed,
+    )
+    distance = comparison.distance(query.provenance.recogniser)
+    credits = match_trials(trials, query, gallery, distance=distance)
+    genders, oracle = comparison.closed().oracle_genders(), None
+    if genders is not None:
+        one_hot, _ = oracle_features((genders, genders))
+        knows_gender = FeatureSet(query.ids, query.persons, one_hot.astype(np.float32))
+        oracle = match_trials(trials, knows_gender, knows_gender, distance="euclidean")
+    return trial_scores(credits, "U", bootstrap=comparison.bootstrap(), oracle=oracle), trials
+
+
+def verification(
+    comparison: Comparison, system: System, recogniser: str, stratum: str, *, n_trials: int
+) -> tuple[Scores, TrialList]:
+    """P4: AUC and EER of as many positive as negative pairs; the negatives are of the stratum.
+
+    Raises:
+        Speech2FaceError: nobody has an eligible impostor in this stratum.
+    """
+    query, gallery = directions(comparison, system, recogniser)["Voice to face"]
+    labels = {name: comparison.clips.labels[name] for name in STRATA[stratum]}
+    trials = draw_trials(
+        Items.of(query, labels=labels),
+        Items.of(gallery, labels=labels),
+        stratum=stratum,
+        n_trials=n_trials,
+        positives="any",
+        seed=comparison.seed,
+    )
+    scores = verify(
+        PairList.from_trials(trials),
+        query,
+        gallery,
+        distance=comparison.distance(recogniser),
+        stratum=stratum,
+        bootstrap=comparison.bootstrap(),
+        genders=comparison.closed().oracle_genders(),
+    )
+    return scores, trials
+
+
+# ---------------------------------------------------------------- what the faces are like
+
+
+def mean_face(comparison: Comparison, recogniser: str) -> tuple[MeanFace, str]:
+    """The best constants for each measure, and in words what they were fitted on (P8).
+
+    Training photos where they are known, else the distractors, else the very photos that are asked
+    for, which makes the mean face better than it could be.
+    """
+    if recogniser in comparison.training:
+        return MeanFace.fit(comparison.training[recogniser]), "training photos"
+    if comparison.distractors is not None:
+        return MeanFace.fit(comparison.distractors.features[recogniser]), "the distractors' photos"
+    source = "these very photos, so it is better than it could be"
+    return MeanFace.fit(comparison.clips.features[recogniser]), source
+
+
+def similarity(
+    comparison: Comparison, system: System, recogniser: str, constant: MeanFace
+) -> Scores:
+    """P8: generated against true feature of the same clip, beside the mean face `constant`."""
+    return similarity_scores(
+        system.features[recogniser],
+        comparison.clips.features[recogniser],
+        comparison.persons,
+        mean_face=constant,
+        genders=comparison.genders,
+        ids=comparison.clips.ids,
+        bootstrap=comparison.bootstrap(),
+        seed=comparison.seed,
+    )
+
+
+def craniofacial(comparison: Comparison, system: System) -> list[Score]:
+    """P11: the measures on a system's faces against those on the frontal faces.
+
+    Raises:
+        Speech2FaceError: there are no frontal faces, or too few clips.
+    """
+    if comparison.frontal is None or comparison.frontal.readings is None:
+        raise Speech2FaceError(
+            "no faces from images to compare with", "give a folder of F2F faces (--canonical)"
+        )
+    if system.readings is None:
+        raise Speech2FaceError(f"{system.name} draws no faces", "give a folder of its faces")
+    return correlate(
+        comparison.frontal.readings.landmarks,
+        system.readings.landmarks,
+        comparison.persons,
+        genders=comparison.genders,
+        bootstrap=comparison.bootstrap(),
+        seed=comparison.seed,
+    )
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """How far a system's faces get the attribute labels of the true photos (P10)."""
+
+    scores: list[Score]
+    genders: Confusion
+    decades: Confusion
+
+
+def attributes(comparison: Comparison, system: System) -> Attributes:
+    """P10: one classifier on the true photo and on the generated face.
+
+    Raises:
+        Speech2FaceError: only features are known, and no pictures.
+    """
+    true, made = comparison.clips.readings, system.readings
+    true_genders = comparison.genders
+    if true is None or made is None or true_genders is None:
+        raise Speech2FaceError(f"{system.name} draws no faces", "give folders of faces")
+    genders = true_genders.tolist()
+    decades = [age_decade(age) for age in true.age]
+    read = list(zip(made.apparent_gender, made.age, made.found, strict=True))
+    made_genders = [str(gender) if found else None for gender, _, found in read]
+    made_decades = [age_decade(age) if found else None for _, age, found in read]
+    lists: Sequence[tuple[str, list[str], list[str | None], tuple[str, ...]]] = (
+        ("gender", genders, made_genders, GENDERS),
+        ("age decade", decades, made_decades, DECADES),
+    )
+    bootstrap = comparison.bootstrap()
+    scores = [
+        score
+        for what, real, drawn, classes in lists
+        for score in agreement(
+            real, drawn, comparison.persons, what=what, classes=classes, bootstrap=bootstrap
+        )
+    ]
+    if made.found.any():
+        ages = np.where(made.found, made.age, np.nan)
+        scores.append(age_error(true.age, ages, comparison.persons, bootstrap=bootstrap))
+    return Attributes(
+        scores,
+        confusion(genders, made_genders, GENDERS),
+        confusion(decades, made_decades, DECADES),
+    )
+
+
+def label_columns(comparison: Comparison) -> Mapping[str, list[str]]:
+    """The labels of the clips that tell them apart, for colours and neighbourhoods, by name.
+
+    The age decade that the classifier reads is one of them; a missing label is "unknown".
+    """
+    columns = dict(comparison.clips.labels)
+    if comparison.clips.readings is not None:
+        ages = [age_decade(age) for age in comparison.clips.readings.age]
+        columns["age decade"] = np.array(ages)
+    return {
+        "apparent gender" if name == GENDER else name: np.where(
+            column == MISSING_LABEL, "unknown", column
+        ).tolist()
+        for name, column in columns.items()
         if len(np.unique(column)) > 1
     }
-    labels = {name: column.tolist() for name, column in known.items()}
-    kinds = {"voice": pairs.predicted.values, "face": pairs.reference.values}
-    planes = {kind: project(values, seed=pairs.seed) for kind, values in kinds.items()}
-    shown = labels or {"nothing": ["clip"] * len(pairs.predicted)}
-    path = figures.draw_projections(planes, shown, out / FIGURES / "projection.png")
-    scores = [
-        neighbour_agreement(
-            values, column, pairs.persons, what=f"{kind}, {name}", bootstrap=pairs.bootstrap()
-        )
-        for kind, values in kinds.items()
-        for name, column in labels.items()
-    ]
-    table = (score_table("Label of the nearest features of other persons", scores),)
-    return Section(
-        "projection",
-        "Features on a plane",
-        ("t-SNE; clusters and distances in it depend on its settings. The table does not.",),
-        table if scores else (),
-        (
-            Picture(
-                path,
-                "t-SNE of voice and face features, coloured by label.",
-                "Scatter plots, one row a kind of feature, one column a label.",
-            ),
-        ),
-    )
-
-
-def label_agreement(pairs: Pairs, out: Path) -> Section:
-    """P10 for any label of a file: column NAME of the true photo, `generated_NAME` of the face."""
-    columns = [name for name in pairs.labels if GENERATED + name in pairs.labels]
-    if not columns:
-        raise Speech2FaceError(
-            f"no label column has a partner {GENERATED}NAME, there are {sorted(pairs.labels)}",
-            "give the label of each true photo as NAME and of each generated face as "
-            f"{GENERATED}NAME (empty where no face was found)",
-        )
-    tables, matrices = [], {}
-    for name in columns:
-        known = pairs.labels[name] != ""
-        true = pairs.labels[name][known].tolist()
-        made = [label or None for label in pairs.labels[GENERATED + name][known].tolist()]
-        scores = agreement(true, made, pairs.persons[known], what=name, bootstrap=pairs.bootstrap())
-        note = f"{int((~known).sum())} clips without a true label take no part."
-        tables.append(score_table(f"{name}: agreement with the true photo", scores, note))
-        matrices[name] = confusion(true, made)
-    path = figures.draw_confusions(matrices, out / FIGURES / "labels.png")
-    picture = Picture(
-        path,
-        "Rows the true photo, columns the generated face.",
-        "Confusion matrices; agreement is in the tables.",
-    )
-    text = "The labels are those of the file, whoever or whatever gave them; they are not facts."
-    return Section(
-        "labels",
-        "Agreement of labels",
-        (text,),
-        (*tables, published_table(published.ETHNICITY_MATRIX)),
-        (picture,),
-    )
-
-
-def training_section(runs: Mapping[str, Path], out: Path) -> Section:
-    """Curves of training runs from their `stats.jsonl`, by the run's name (Fig. 8).
-
-    Raises:
-        Speech2FaceError: a file is missing or holds no losses.
-    """
-    training = {name: figures.training_curves(stats) for name, stats in runs.items()}
-    validation = {}
-    for name, stats in runs.items():
-        try:
-            validation[name] = figures.training_curves(stats, split="val")
-        except Speech2FaceError:
-            continue  # a run without validation
-    path = figures.draw_curves(training, out / FIGURES / "training.png", validation=validation)
-    last = {
-        (name, loss): (curve.samples_seen[-1], curve.values[-1])
-        for name, run in training.items()
-        for loss, curve in run.items()
-    }
-    rows = tuple(
-        (run, loss, int(seen), float(value)) for (run, loss), (seen, value) in last.items()
-    )
-    return Section(
-        "training",
-        "Training curves",
-        (),
-        (Table("Last training losses", ("run", "loss", "samples seen", "value"), rows),),
-        (
-            Picture(
-                path,
-                "Losses against samples seen; training dashed, validation solid.",
-                "One panel a loss, one colour a run.",
-            ),
-        ),
-    )
-
-
-Protocol = Callable[[Pairs, Path], Section]
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
-    {
-        "similarity": similarity,
-        "retrieval": retrieval,
-        "matching": matching,
-        "verification": verification,
-        "stability": stability,
-        "projection": projection,
-        "labels": label_agreement,
-    }
-)
-PICTURE_PROTOCOLS = ("images", "craniofacial", "attributes")  # need folders of faces
-
-
-def sections_of(names: Sequence[str], pairs: Pairs, out: Path) -> list[Section]:
-    """Run feature protocols by name, in the given order.
-
-    Raises:
-        Speech2FaceError: an unknown name, or a protocol cannot be run on these features.
-    """
-    if unknown := [name for name in names if name not in PROTOCOLS]:
-        known = ", ".join((*PROTOCOLS, *PICTURE_PROTOCOLS))
-        raise Speech2FaceError(f"unknown protocol {unknown[0]!r}", f"known are {known}")
-    return [PROTOCOLS[name](pairs, out) for name in names]

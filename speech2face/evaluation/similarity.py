@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.controls import N_SHUFFLES, SAME_GENDER, SHUFFLED, Shuffle, shuffles
+from speech2face.evaluation.controls import (
+    N_SHUFFLES,
+    SAME_GENDER,
+    SHUFFLED,
+    Shuffle,
+    shares_group,
+    shuffles,
+)
 from speech2face.evaluation.scores import as_features, check_sizes, unit_norm
 from speech2face.evaluation.uncertainty import (
     PersonBootstrap,
@@ -129,7 +136,8 @@ def similarity_scores(
         true: features of the true faces of the same clips, `[N, D]`.
         persons: `[N]`.
         mean_face: fitted on training faces.
-        genders: `[N]`; without them there is no same-gender row.
+        genders: `[N]`; without them, or where no two persons share one, there is no same-gender
+            row.
         ids: `[N]`; makes the shuffles independent of list order.
         n_shuffles: derangements over persons, 20 or more.
         bootstrap: resampled persons; without it no interval is given.
@@ -157,7 +165,7 @@ def similarity_scores(
 
     constant = {n: macro_mean(v, names) for n, v in mean_face.similarity(truth).items()}
     rows = {MEAN_FACE: constant, SHUFFLED: mean_over(drawn())}
-    if genders is not None:
+    if genders is not None and shares_group(names, genders):
         rows[SAME_GENDER] = mean_over(drawn(genders))
     scores = {}
     for name, values in measured.items():
@@ -192,7 +200,7 @@ def _mean_over_shuffles(
     """Each measure with everybody given another's prediction, averaged over the draws."""
     totals: dict[str, list[float]] = {}
     for shuffle in drawn:
-        pairs = paired_similarity(predicted[shuffle.taken_from], true[shuffle.rows])
+        pairs = paired_similarity(predicted[shuffle.donors], true[shuffle.rows])
         for name, values in pairs.items():
             totals.setdefault(name, []).append(macro_mean(values, persons[shuffle.rows]))
     return {name: float(np.mean(values)) for name, values in totals.items()}

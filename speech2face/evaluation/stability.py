@@ -194,7 +194,7 @@ def duration_effect(
         drawn = shuffles(names, groups=genders, ids=ids, seed=seed)
         others = [
             macro_mean(
-                pair_scores(shorter[deal.taken_from], reference[deal.rows], "cosine"),
+                pair_scores(shorter[deal.donors], reference[deal.rows], "cosine"),
                 names[deal.rows],
             )
             for deal in drawn

@@ -195,8 +195,18 @@ def verify(
     distance: Distance = "cosine",
     stratum: str = "U",
     bootstrap: PersonBootstrap | None = None,
+    genders: NDArray[np.str_] | None = None,
 ) -> dict[str, Score]:
     """AUC and EER of features on a pair list.
+
+    Args:
+        pairs: ids of both sides.
+        queries, candidates: their features.
+        distance: between features.
+        stratum: of the negatives, for the names.
+        bootstrap: resampled persons; without it no interval is given.
+        genders: of the rows of `queries`, for the gender oracle; only if `candidates` has the same
+            clips in the same order.
 
     Raises:
         Speech2FaceError: unusable features, ids without features, or one kind of pair only.
@@ -220,4 +230,5 @@ def verify(
         candidate_persons,
         stratum=stratum,
         bootstrap=bootstrap,
+        oracle=None if genders is None else genders[query_row] == genders[candidate_row],
     )

@@ -30,10 +30,10 @@ from speech2face.audio.segment import halves, tile_or_cut
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import FeatureSet, Provenance
-from speech2face.evaluation.images import pictures
 from speech2face.face.encoder import FaceEncoder
 from speech2face.face.image import open_image
 from speech2face.inference.photo import PhotoPipeline
+from speech2face.inference.pictures import pictures
 from speech2face.inference.pipeline import Pipeline
 from speech2face.records import read_json_object
 

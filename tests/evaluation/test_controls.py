@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech2face.errors import Speech2FaceError
+from speech2face.evaluation.comparison import Comparison, System, TrueFaces
 from speech2face.evaluation.controls import (
     CONSTANT,
     SAME_GENDER,
@@ -16,8 +17,8 @@ from speech2face.evaluation.controls import (
     oracle_features,
     shuffles,
 )
-from speech2face.evaluation.judge import judge
 from speech2face.evaluation.matching import exhaustive_credits, nested_credit
+from speech2face.evaluation.protocols import controls, judge
 from speech2face.evaluation.retrieval import gallery_ranks
 
 GENERATOR = np.random.default_rng(0)
@@ -61,15 +62,15 @@ def test_nobody_is_given_their_own_voice(seed: int, n: int) -> None:
     persons = np.random.default_rng(seed).permutation(np.repeat(PERSONS[:n], 2))
     for shuffle in shuffles(persons, n_shuffles=5, seed=seed):
         assert sorted(shuffle.rows) == list(range(2 * n))
-        assert (persons[shuffle.rows] != persons[shuffle.taken_from]).all()
+        assert (persons[shuffle.rows] != persons[shuffle.donors]).all()
         givers = {}  # a derangement over persons: one giver for all clips of a receiver
-        for receiver, giver in zip(persons[shuffle.rows], persons[shuffle.taken_from], strict=True):
+        for receiver, giver in zip(persons[shuffle.rows], persons[shuffle.donors], strict=True):
             assert givers.setdefault(receiver, giver) == giver
         assert len(set(givers.values())) == n
 
 
 def test_all_derangements_are_equally_likely() -> None:
-    seen = Counter(tuple(shuffle.taken_from) for shuffle in shuffles(list("abcd"), n_shuffles=1800))
+    seen = Counter(tuple(shuffle.donors) for shuffle in shuffles(list("abcd"), n_shuffles=1800))
     assert len(seen) == 9  # of four items
     assert all(abs(count - 200) < 5 * np.sqrt(200) for count in seen.values())
 
@@ -79,17 +80,15 @@ def test_same_gender_shuffle_stays_within_gender_and_leaves_out_the_lone() -> No
     gender = ["f", "f", "f", "m", "", "x"]
     for shuffle in shuffles(persons, groups=gender):
         assert shuffle.rows.tolist() == [0, 1, 2]  # nobody of d's or f's gender, e has no label
-        assert set(shuffle.taken_from) == {0, 1, 2}
+        assert set(shuffle.donors) == {0, 1, 2}
 
 
 def test_shuffles_by_id_do_not_depend_on_list_order() -> None:
     persons, ids = np.repeat(PERSONS[:6], 3), np.array([f"c{i:02}" for i in range(18)])
     order = GENERATOR.permutation(18)
-    first = [
-        dict(zip(ids[s.rows], ids[s.taken_from], strict=True)) for s in shuffles(persons, ids=ids)
-    ]
+    first = [dict(zip(ids[s.rows], ids[s.donors], strict=True)) for s in shuffles(persons, ids=ids)]
     second = [
-        dict(zip(ids[order][s.rows], ids[order][s.taken_from], strict=True))
+        dict(zip(ids[order][s.rows], ids[order][s.donors], strict=True))
         for s in shuffles(persons[order], ids=ids[order])
     ]
     assert first == second and len(first) == 20
@@ -122,13 +121,16 @@ def test_control_rows_measure_what_each_query_was_given() -> None:
 
 
 def test_controls_of_the_judge_are_at_chance_where_everybody_is_asked_for() -> None:
-    gallery = GENERATOR.normal(size=(40, 6))
-    gallery[:, 0] += np.where(GENDER == "f", 4, -4)
-    scores = judge(gallery, PERSONS, gallery, PERSONS, gallery_genders=GENDER, n_shuffles=20)
-    free = scores["1:2 U"]
+    faces = GENERATOR.normal(size=(40, 6))
+    faces[:, 0] += np.where(GENDER == "f", 4, -4)
+    system = System("perfect", {"r": faces})
+    clips = TrueFaces(PERSONS, PERSONS, {"r": faces}, {"gender": GENDER})
+    comparison = Comparison(clips, (system,), distances={"r": "euclidean"})
+    free = judge(comparison, system, "r")["1:2 U"]
+    rows = controls(comparison, system, "r")
     assert free.value == 1
-    assert free.controls[CONSTANT] == pytest.approx(0.5)
-    assert free.controls[SHUFFLED] == pytest.approx(0.5, abs=0.05)
+    assert rows[CONSTANT]["1:2 U"] == pytest.approx(0.5)
+    assert rows[SHUFFLED]["1:2 U"] == pytest.approx(0.5, abs=0.05)
     # what gender alone keeps: the oracle, less the own person who is never dealt
-    assert free.controls[SAME_GENDER] == pytest.approx(free.oracle, abs=0.05)
-    assert scores["1:2 G"].controls[SAME_GENDER] == pytest.approx(0.5, abs=0.05)
+    assert rows[SAME_GENDER]["1:2 U"] == pytest.approx(free.oracle, abs=0.05)
+    assert rows[SAME_GENDER]["1:2 G"] == pytest.approx(0.5, abs=0.05)

@@ -1,139 +1,114 @@
-"""What generated faces are like: similarity, measures, labels, stability, and the faces themselves.
+"""Sections on what generated faces are like, and the faces themselves (P8 to P12).
 
-Each function turns a `Contest`, or readings of further faces, into one section of a report (P8,
-P10, P11, P12). The judges are in `contest`.
+Each turns a `Comparison`, or readings of further faces, into one section of a report.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation import figures, published
-from speech2face.evaluation.attributes import (
-    DECADES,
-    Confusion,
-    age_decade,
-    age_error,
-    agreement,
-    confusion,
-)
-from speech2face.evaluation.contest import MATCHING, PERCENT, Contest
-from speech2face.evaluation.craniofacial import MEASURES, correlate
-from speech2face.evaluation.images import Contestant, Readings, judge_contestant
+from speech2face.evaluation import protocols
+from speech2face.evaluation.agreement import DECADES, age_decade, agreement, confusion
+from speech2face.evaluation.comparison import GENDERS, Comparison, System
+from speech2face.evaluation.craniofacial import MEASURES
 from speech2face.evaluation.projection import neighbour_agreement, project
-from speech2face.evaluation.report import (
-    FIGURES,
+from speech2face.evaluation.stability import (
+    consistency,
+    duration_effect,
+    language_effect,
+    same_speaker_accuracy,
+)
+from speech2face.evaluation.uncertainty import PersonBootstrap, Score
+from speech2face.face.instruments import Readings
+from speech2face.report import figures
+from speech2face.report.document import FIGURES, Picture, Section
+from speech2face.report.published import published_tables
+from speech2face.report.recognition import MATCHING, PERCENT
+from speech2face.report.tables import (
     Cell,
-    Picture,
-    Section,
     Table,
-    contestant_table,
     format_number,
     published_table,
     score_table,
+    system_table,
 )
-from speech2face.evaluation.similarity import MeanFace, similarity_scores
-from speech2face.evaluation.stability import consistency, duration_effect, same_speaker_accuracy
-from speech2face.evaluation.uncertainty import PersonBootstrap, Score
 
 N_SHOWN = 10  # clips on the triplets page
-GENDERS = ("female", "male")
+GENERATED = "generated_"  # begins the column with the labels of the generated faces
 
 
 # ---------------------------------------------------------------- paired similarity
 
 
-def similarity_section(contest: Contest) -> Section:
+def similarity(comparison: Comparison, out: Path) -> Section:
     """P8 in each judge's own space: the generated face against the true photo of the same clip."""
-    gallery = contest.gallery
-    outside = gallery.true if gallery.distractors is None else gallery.distractors
-    tables = []
-    for recogniser in contest.recognisers:
-        mean_face = MeanFace.fit(outside.features[recogniser])
-        for one in contest.contestants:
-            scores = _similarity(contest, one, recogniser, mean_face)
+    tables, source = [], ""
+    for recogniser in comparison.recognisers:
+        constant, source = protocols.mean_face(comparison, recogniser)
+        true_norm = _norm(comparison.clips.features[recogniser])
+        for one in comparison.systems:
+            scores = protocols.similarity(comparison, one, recogniser, constant)
             details = scores["angle"].details
             tables.append(
                 score_table(
                     f"{recogniser}, {one.name}: generated face against true photo",
-                    [scores[name] for name in ("angle", "cosine", "L2", "L1")],
+                    [*scores.values()],
                     f"Angle: standard deviation over clips {details['sd over clips']:.1f}°, skill "
-                    f"(1 − angle / angle of the mean face) {details['skill']:.3f}.",
+                    f"(1 − angle / angle of the mean face) {details['skill']:.3f}. Mean norm "
+                    f"{_norm(one.features[recogniser]):.4g}, of true photos {true_norm:.4g}: L1 "
+                    "and L2 depend on it, the angle does not.",
                 )
             )
     words = (
-        "The mean face is the best constant for each measure, fitted on "
-        + ("these very photos" if gallery.distractors is None else "the distractors' photos")
-        + ". Features share a large common direction, so even strangers have a high cosine: what "
-        "counts is the distance from the mean face and from the shuffled rows. Chance is the mean "
-        "over shuffled pairs."
+        f"The mean face is the best constant for each measure, fitted on {source}. Features share "
+        "a large common direction, so even strangers have a high cosine: what counts is the "
+        "distance from the mean face and from the shuffled rows. Chance is the mean over shuffled "
+        "pairs."
     )
     return Section(
         "similarity",
         "Paired feature similarity",
         (words,),
-        (*tables, published_table(published.FEATURE_SIMILARITY)),
+        (*tables, published_table("similarity")),
     )
 
 
-def _similarity(
-    contest: Contest, one: Contestant, recogniser: str, mean_face: MeanFace
-) -> dict[str, Score]:
-    return similarity_scores(
-        one.readings.features[recogniser],
-        contest.gallery.true.features[recogniser],
-        contest.gallery.persons,
-        mean_face=mean_face,
-        genders=contest.genders,
-        ids=contest.gallery.true.names,
-        bootstrap=contest.bootstrap(),
-        seed=contest.seed,
-    )
+def _norm(features: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(features, axis=1).mean())
 
 
 # ---------------------------------------------------------------- craniofacial measures
 
 
-def craniofacial_section(contest: Contest, out: Path) -> Section:
+def craniofacial(comparison: Comparison, out: Path) -> Section:
     """P11: measures on faces from speech against those on faces from images."""
-    frontal = contest.frontal
-    if frontal is None:
-        raise Speech2FaceError(
-            "no faces from images to compare with", "give a folder of F2F faces (--canonical)"
-        )
-    tables, pictures = [], []
+    tables, drawn = [], []
     paper = {
         str(row[0]): float(row[1])
-        for row in published.CRANIOFACIAL.rows
+        for row in published_tables()["craniofacial"].rows
         if isinstance(row[1], float)
     }
-    for one in contest.rivals:
-        scores = correlate(
-            frontal.readings.landmarks,
-            one.readings.landmarks,
-            contest.gallery.persons,
-            genders=contest.genders,
-            bootstrap=contest.bootstrap(),
-            seed=contest.seed,
-        )
+    for one in comparison.rivals:
+        scores = protocols.craniofacial(comparison, one)
+        assert comparison.frontal is not None
+        frontal = comparison.frontal
         tables.append(_correlation_table(one.name, frontal.name, scores, paper))
-        if one is contest.rivals[0]:
+        if one is comparison.rivals[0]:
             path = out / FIGURES / "craniofacial.png"
-            pictures.append(
+            drawn.append(
                 Picture(
                     figures.draw_correlations(scores, path, paper),
                     f"{one.name} against {frontal.name}: r with 95 % interval, and its controls.",
                     "Points and intervals of thirteen correlations; the numbers are in the table.",
                 )
             )
-    pictures += _landmark_pictures(contest, frontal, out)
+            drawn += _landmark_pictures(one, frontal, out)
     return Section(
         "craniofacial",
         "Craniofacial measures",
@@ -146,8 +121,8 @@ def craniofacial_section(contest: Contest, out: Path) -> Section:
             "Another landmark model would give other numbers: in the authors' own files the nasal "
             "index is .38 with one and .07 to .14 with another.",
         ),
-        (*tables, published_table(published.CRANIOFACIAL)),
-        tuple(pictures),
+        (*tables, published_table("craniofacial")),
+        tuple(drawn),
     )
 
 
@@ -155,14 +130,14 @@ def _correlation_table(
     name: str, frontal: str, scores: Sequence[Score], paper: Mapping[str, float]
 ) -> Table:
     titles = {measure.name: (measure.title, measure.definition) for measure in MEASURES}
+
+    def r(value: float | None) -> str:
+        return "–" if value is None else format_number(value, "correlation")
+
     rows: list[tuple[Cell, ...]] = []
     for score in scores:
         title, definition = titles[score.name]
         p, adjusted = score.details["p"], score.details["p Holm"]
-
-        def r(value: float | None) -> str:
-            return "–" if value is None else format_number(value, "correlation")
-
         rows.append(
             (
                 title,
@@ -197,19 +172,18 @@ def _correlation_table(
     )
 
 
-def _landmark_pictures(contest: Contest, frontal: Contestant, out: Path) -> list[Picture]:
-    first = contest.rivals[0]
-    shown = range(min(5, len(first.readings)))
+def _landmark_pictures(first: System, frontal: System, out: Path) -> list[Picture]:
+    assert first.readings is not None and frontal.readings is not None
     pairs = [
         figures.LandmarkPair(
-            contest.pictures[frontal.name][i],
-            contest.pictures[first.name][i],
+            frontal.pictures[i],
+            first.pictures[i],
             frontal.readings.landmarks[i],
             first.readings.landmarks[i],
         )
-        for i in shown
+        for i in range(min(5, len(first.pictures)))
     ]
-    mean_face = frontal.readings.landmarks.mean(axis=0)
+    mean_landmarks = frontal.readings.landmarks.mean(axis=0)
     return [
         Picture(
             figures.draw_landmarks(pairs, out / FIGURES / "landmarks.png"),
@@ -217,57 +191,27 @@ def _landmark_pictures(contest: Contest, frontal: Contestant, out: Path) -> list
             "Two rows of faces with 68 points each.",
         ),
         Picture(
-            figures.draw_measures(mean_face, out / FIGURES / "measures.png"),
+            figures.draw_measures(mean_landmarks, out / FIGURES / "measures.png"),
             "The thirteen measures, drawn on the mean landmarks.",
             "Thirteen outlines of a face, each with the lines of one measure.",
         ),
     ]
 
 
-# ---------------------------------------------------------------- attributes
+# ---------------------------------------------------------------- attributes and other labels
 
 
-@dataclass(frozen=True)
-class _Agreement:
-    """How far one contestant's faces get the labels of the true photos."""
-
-    scores: list[Score]
-    genders: Confusion
-    decades: Confusion
-
-
-def _agreement(contest: Contest, one: Contestant, bootstrap: PersonBootstrap) -> _Agreement:
-    true, persons, made = contest.gallery.true, contest.gallery.persons, one.readings
-    genders, decades = contest.genders.tolist(), [age_decade(age) for age in true.age]
-    read = list(zip(made.apparent_gender, made.age, made.found, strict=True))
-    made_genders = [str(gender) if found else None for gender, _, found in read]
-    made_decades = [age_decade(age) if found else None for _, age, found in read]
-    scores = agreement(
-        genders, made_genders, persons, what="gender", classes=GENDERS, bootstrap=bootstrap
-    ) + agreement(
-        decades, made_decades, persons, what="age decade", classes=DECADES, bootstrap=bootstrap
-    )
-    if made.found.any():
-        ages = np.where(made.found, made.age, np.nan)
-        scores.append(age_error(true.age, ages, persons, bootstrap=bootstrap))
-    return _Agreement(
-        scores,
-        confusion(genders, made_genders, GENDERS),
-        confusion(decades, made_decades, DECADES),
-    )
-
-
-def attributes_section(contest: Contest, out: Path) -> Section:
+def attributes(comparison: Comparison, out: Path) -> Section:
     """P10: the same classifier on the true photo and on the generated face."""
-    bootstrap = contest.bootstrap()
-    found = {one.name: _agreement(contest, one, bootstrap) for one in contest.contestants}
-    decades = [age_decade(age) for age in contest.gallery.true.age]
-    shown = list(dict.fromkeys([contest.contestants[0].name, contest.contestants[-1].name]))
+    found = {one.name: protocols.attributes(comparison, one) for one in comparison.systems}
+    assert comparison.clips.readings is not None and comparison.genders is not None
+    decades = [age_decade(age) for age in comparison.clips.readings.age]
+    shown = list(dict.fromkeys([comparison.systems[0].name, comparison.systems[-1].name]))
     tables = [
         score_table(f"{name}: agreement with the true photo", one.scores)
         for name, one in found.items()
     ]
-    pictures = (
+    drawn = (
         Picture(
             figures.draw_confusions(
                 {name: found[name].genders for name in shown}, out / FIGURES / "gender.png"
@@ -285,10 +229,10 @@ def attributes_section(contest: Contest, out: Path) -> Section:
         Picture(
             figures.draw_shares(
                 {
-                    "apparent gender": figures.label_shares(contest.genders.tolist(), GENDERS),
+                    "apparent gender": figures.label_shares(comparison.genders.tolist(), GENDERS),
                     "age decade": figures.label_shares(decades, DECADES),
                 },
-                out / FIGURES / "labels.png",
+                out / FIGURES / "shares.png",
             ),
             "Who is in the list, as the classifier reads the true photos.",
             "Bars of the shares of apparent gender and age decade.",
@@ -305,60 +249,86 @@ def attributes_section(contest: Contest, out: Path) -> Section:
         ),
         (
             *tables,
-            *map(
-                published_table,
-                (
-                    published.GENDER_MATRIX,
-                    published.GENDER_MATRIX_F2F,
-                    published.AGE_MATRIX,
-                    published.AGE_MATRIX_F2F,
-                    published.ETHNICITY_MATRIX,
-                ),
-            ),
+            *map(published_table, ("gender", "gender_f2f", "age", "age_f2f", "ethnicity")),
         ),
-        pictures,
+        drawn,
+    )
+
+
+def labels(comparison: Comparison, out: Path) -> Section:
+    """P10 for any label of a file: column NAME of the true photo, `generated_NAME` of the face."""
+    known = comparison.clips.labels
+    columns = [name for name in known if GENERATED + name in known]
+    if not columns:
+        raise Speech2FaceError(
+            f"no label column has a partner {GENERATED}NAME, there are {sorted(known)}",
+            "give the label of each true photo as NAME and of each generated face as "
+            f"{GENERATED}NAME (empty where no face was found)",
+        )
+    tables, matrices = [], {}
+    for name in columns:
+        labelled = known[name] != ""
+        true = known[name][labelled].tolist()
+        made = [label or None for label in known[GENERATED + name][labelled].tolist()]
+        scores = agreement(
+            true, made, comparison.persons[labelled], what=name, bootstrap=comparison.bootstrap()
+        )
+        note = f"{int((~labelled).sum())} clips without a true label take no part."
+        tables.append(score_table(f"{name}: agreement with the true photo", scores, note))
+        matrices[name] = confusion(true, made)
+    path = figures.draw_confusions(matrices, out / FIGURES / "labels.png")
+    picture = Picture(
+        path,
+        "Rows the true photo, columns the generated face.",
+        "Confusion matrices; agreement is in the tables.",
+    )
+    text = "The labels are those of the file, whoever or whatever gave them; they are not facts."
+    return Section(
+        "labels",
+        "Agreement of labels",
+        (text,),
+        (*tables, published_table("ethnicity")),
+        (picture,),
     )
 
 
 # ---------------------------------------------------------------- duration and stability
 
 
-def duration_section(contest: Contest, heard: Mapping[int, Readings]) -> Section:
+def duration(comparison: Comparison, heard: Mapping[int, System]) -> Section:
     """What hearing more of the voice changes (Fig. 6, Tables 2 and 3).
 
     Args:
-        heard: faces of the contest's clips by the seconds that were heard.
+        comparison: the clips.
+        heard: our faces of these clips by the seconds that were heard.
     """
     tables: list[Table] = []
-    for recogniser in contest.recognisers:
-        scores = {
-            f"{seconds} s": judge_contestant(
-                Contestant(f"{seconds} s", faces), contest.gallery, recogniser, seed=contest.seed
-            )
-            for seconds, faces in heard.items()
-        }
+    genders = comparison.shared_genders()
+    for recogniser in comparison.recognisers:
+        scores = {one.name: protocols.judge(comparison, one, recogniser) for one in heard.values()}
         tables.append(
-            contestant_table(
+            system_table(
                 f"{recogniser}: faces after so many seconds, percent [95 %]",
                 (*MATCHING, *PERCENT),
                 scores,
             )
         )
         effect = duration_effect(
-            {seconds: faces.features[recogniser] for seconds, faces in heard.items()},
-            contest.gallery.persons,
-            genders=contest.genders,
-            ids=contest.gallery.true.names,
-            bootstrap=contest.bootstrap(),
-            seed=contest.seed,
+            {seconds: one.features[recogniser] for seconds, one in heard.items()},
+            comparison.persons,
+            genders=genders,
+            ids=comparison.clips.ids,
+            bootstrap=comparison.bootstrap(),
+            seed=comparison.seed,
         )
+        of = "" if genders is None else " of the same apparent gender"
         for seconds, by_name in effect.items():
             tables.append(
                 score_table(
                     f"{recogniser}: the face after {seconds} s beside that after {max(heard)} s",
                     list(by_name.values()),
                     "d: cosine of both faces of one clip; own clip: whether the longer one's face "
-                    "is nearer than that of another voice of the same apparent gender.",
+                    f"is nearer than that of another voice{of}.",
                 )
             )
     return Section(
@@ -371,6 +341,36 @@ def duration_section(contest: Contest, heard: Mapping[int, Readings]) -> Section
         ),
         tuple(tables),
     )
+
+
+def stability(comparison: Comparison, out: Path) -> Section:
+    """P12 on persons with several clips, and the effect of language where it is known."""
+    bootstrap, known = comparison.bootstrap(), comparison.clips.labels
+    tables = []
+    text = [
+        "a: mean cosine of outputs of one person, b: of different persons (of one gender where it "
+        "is known). A constant output has a = 1 and a − b = 0."
+    ]
+    options = {"genders": comparison.genders, "bootstrap": bootstrap}
+    for recogniser in comparison.recognisers:
+        for one in comparison.rivals:
+            outputs = one.features[recogniser]
+            scores = consistency(outputs, comparison.persons, **options)  # type: ignore[arg-type]
+            caption = f"{one.name}: outputs of one person and of different persons"
+            tables.append(score_table(caption, [*scores.values()]))
+            if "language" not in known:
+                continue
+            try:
+                cells = language_effect(
+                    outputs,
+                    comparison.persons,
+                    known["language"],
+                    **options,  # type: ignore[arg-type]
+                )
+                tables.append(score_table("By person and language", [*cells.values()]))
+            except Speech2FaceError as error:
+                text.append(f"The effect of language is left out: {error.problem}.")
+    return Section("stability", "Same-speaker stability", tuple(text), tuple(tables))
 
 
 @dataclass(frozen=True, eq=False)
@@ -414,36 +414,39 @@ def consistency_grid(halves: Halves, n_persons: int = 6, n_faces: int = 6) -> fi
     return figures.rows_of_pictures("One speaker a row, one utterance a face", padded)
 
 
-def stability_section(halves: Sequence[Halves], out: Path, seed: int = 0) -> Section:
-    """P12: does one person's speech keep giving one face?"""
+def stability_of_halves(halves: Sequence[Halves], out: Path, seed: int = 0) -> Section:
+    """P12: does one person's speech keep giving one face? By halves of the same utterances.
+
+    A list of which a figure cannot be computed (nobody shares a gender, say) is left out with the
+    reason.
+
+    Raises:
+        Speech2FaceError: not one figure could be computed.
+    """
     tables: list[Table] = []
-    pictures: list[Picture] = []
+    drawn: list[Picture] = []
+    reasons: list[Speech2FaceError] = []
+    left_out: list[str] = []
     for one in halves:
         if one.has_several_recordings():
             path = out / FIGURES / "consistency.png"
-            pictures.append(
+            drawn.append(
                 Picture(
                     figures.draw_grid(consistency_grid(one), path),
                     f"Faces from several utterances of one speaker a row: {one.corpus}.",
                     "Rows of generated faces, one row a speaker.",
                 )
             )
-        bootstrap = PersonBootstrap.draw(one.persons, seed=seed)
         for recogniser in one.first.features:
-            outputs = one.first.features[recogniser], one.second.features[recogniser]
-            trials = same_speaker_accuracy(
-                *outputs, one.persons, genders=one.genders, bootstrap=bootstrap
-            )
-            scores = [trials]
-            if one.has_several_recordings():  # compared by their first halves
-                scores += consistency(
-                    outputs[0],
-                    one.persons,
-                    videos=one.videos,
-                    genders=one.genders,
-                    bootstrap=bootstrap,
-                ).values()
+            try:
+                scores = _stability_scores(one, recogniser, seed)
+            except Speech2FaceError as reason:
+                reasons.append(reason)
+                left_out.append(f"{one.corpus}, read by {recogniser}: {reason.problem}.")
+                continue
             tables.append(score_table(f"{one.corpus}, read by {recogniser}", scores))
+    if reasons and not tables:
+        raise reasons[0]
     return Section(
         "stability",
         "Same-speaker stability",
@@ -454,38 +457,50 @@ def stability_section(halves: Sequence[Halves], out: Path, seed: int = 0) -> Sec
             "a is the mean cosine of faces of one person from different recordings, b of different "
             "persons of one gender. A model that always draws one face has a = 1 and a − b = 0, so "
             "only a − b and the AUC say something.",
+            *(f"Left out: {words}" for words in left_out),
         ),
         tuple(tables),
-        tuple(pictures),
+        tuple(drawn),
     )
+
+
+def _stability_scores(halves: Halves, recogniser: str, seed: int) -> list[Score]:
+    """Trials of halves, and where somebody has several recordings a, b and their AUC."""
+    bootstrap = PersonBootstrap.draw(halves.persons, seed=seed)
+    first, second = halves.first.features[recogniser], halves.second.features[recogniser]
+    trials = same_speaker_accuracy(
+        first, second, halves.persons, genders=halves.genders, bootstrap=bootstrap
+    )
+    if not halves.has_several_recordings():
+        return [trials]
+    scores = consistency(  # of the first halves
+        first, halves.persons, videos=halves.videos, genders=halves.genders, bootstrap=bootstrap
+    )
+    return [trials, *scores.values()]
 
 
 # ---------------------------------------------------------------- looking at faces and features
 
 
-def projection_section(contest: Contest, out: Path) -> Section:
+def projection(comparison: Comparison, out: Path) -> Section:
     """t-SNE of generated and true faces, and how much of each label their neighbours share."""
-    recogniser = contest.recognisers[0]
-    first, true = contest.rivals[0], contest.gallery.true
-    labels: dict[str, list[str]] = {
-        "apparent gender": contest.genders.tolist(),
-        "age decade": [age_decade(age) for age in true.age],
-        **{name: column.tolist() for name, column in contest.labels.items()},
-    }
+    recogniser, first = comparison.recognisers[0], comparison.rivals[0]
+    columns = protocols.label_columns(comparison)
     spaces = {
-        first.name: first.readings.features[recogniser],
-        "true photos": true.features[recogniser],
+        first.name: first.features[recogniser],
+        "true photos": comparison.clips.features[recogniser],
     }
-    bootstrap = contest.bootstrap()
+    bootstrap = comparison.bootstrap()
     scores = [
         neighbour_agreement(
-            features, column, contest.gallery.persons, what=f"{kind}, {name}", bootstrap=bootstrap
+            features, column, comparison.persons, what=f"{kind}, {name}", bootstrap=bootstrap
         )
         for kind, features in spaces.items()
-        for name, column in labels.items()
+        for name, column in columns.items()
     ]
-    planes = {kind: project(features, seed=contest.seed) for kind, features in spaces.items()}
-    path = figures.draw_projections(planes, labels, out / FIGURES / "projection.png")
+    planes = {kind: project(features, seed=comparison.seed) for kind, features in spaces.items()}
+    colours = columns or {"nothing": ["clip"] * len(comparison.clips)}
+    path = figures.draw_projections(planes, colours, out / FIGURES / "projection.png")
     return Section(
         "projection",
         "Features on a plane",
@@ -494,7 +509,7 @@ def projection_section(contest: Contest, out: Path) -> Section:
             "its settings; the table counts in the full space how often the five nearest faces of "
             "other persons carry the same label.",
         ),
-        (score_table("Label of the nearest faces", scores),),
+        (score_table("Label of the nearest faces", scores),) if scores else (),
         (
             Picture(
                 path,
@@ -505,14 +520,16 @@ def projection_section(contest: Contest, out: Path) -> Section:
     )
 
 
-def gallery_section(contest: Contest, out: Path, extra: Mapping[str, Sequence[Path]]) -> Section:
-    """Triplets, and rows of one clip's faces; `extra` adds columns such as other lengths."""
-    n = len(contest.gallery.true)
+def gallery(
+    comparison: Comparison, out: Path, heard: Mapping[int, System] | None = None
+) -> Section:
+    """Triplets, and rows of one clip's faces; `heard` adds faces after other lengths of speech."""
+    n = len(comparison.clips)
     chosen = np.unique(np.linspace(0, n - 1, min(N_SHOWN, n)).astype(int))
-    columns: dict[str, Sequence[Path]] = {"true face": list(islice(contest.true_pictures, n))}
-    if contest.frontal is not None:
-        columns[contest.frontal.name] = contest.pictures[contest.frontal.name]
-    columns |= {one.name: contest.pictures[one.name] for one in contest.rivals}
+    columns: dict[str, Sequence[Path]] = {"true face": comparison.clips.pictures}
+    if comparison.frontal is not None:
+        columns[comparison.frontal.name] = comparison.frontal.pictures
+    columns |= {one.name: one.pictures for one in comparison.rivals}
     picked = {name: [column[i] for i in chosen] for name, column in columns.items()}
     grids = [
         (
@@ -525,16 +542,16 @@ def gallery_section(contest: Contest, out: Path, extra: Mapping[str, Sequence[Pa
             "teaser",
             figures.rows_of_pictures(
                 "True face, and the face from the voice alone",
-                {name: picked[name][:6] for name in ("true face", contest.rivals[0].name)},
+                {name: picked[name][:6] for name in ("true face", comparison.rivals[0].name)},
             ),
             "Above the true face, below the face from the voice.",
         ),
     ]
-    if extra:
+    if heard:
         few = chosen[:6]
         rows = {
-            "true face": [columns["true face"][i] for i in few],
-            **{name: [pictures[i] for i in few] for name, pictures in extra.items()},
+            "true face": [comparison.clips.pictures[i] for i in few],
+            **{one.name: [one.pictures[i] for i in few] for one in heard.values()},
         }
         grids.append(
             (

@@ -10,22 +10,16 @@ import pytest
 from PIL import Image
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.published import RETRIEVAL
-from speech2face.evaluation.report import (
-    LIMITS,
-    Picture,
-    Report,
-    Section,
+from speech2face.evaluation.uncertainty import Interval, Score
+from speech2face.report.document import LIMITS, Picture, Report, Section, as_html, write_report
+from speech2face.report.tables import (
     Table,
-    as_html,
-    contestant_table,
     format_cell,
     format_score,
     published_table,
     score_table,
-    write_report,
+    system_table,
 )
-from speech2face.evaluation.uncertainty import Interval, Score
 
 MATCHING = Score(
     "1:2 G",
@@ -48,7 +42,7 @@ def report(tmp_path: Path) -> Report:
         "images",
         "Faces & <judges>",
         ("What was done.",),
-        (score_table("Ours", [MATCHING]), published_table(RETRIEVAL)),
+        (score_table("Ours", [MATCHING]), published_table("retrieval")),
         (Picture(picture, "Six faces", "A grid of six drawn faces"),),
     )
     facts = {"model": "default, sha256 " + "ab" * 32, "persons": "83"}
@@ -77,8 +71,8 @@ def test_a_score_never_travels_without_chance_oracle_controls_and_sample_size() 
     }
 
 
-def test_contestants_stand_above_chance_and_oracle_rows() -> None:
-    table = contestant_table("dlib", ["1:2 G", "absent"], {"ours": {"1:2 G": MATCHING}})
+def test_systems_stand_above_chance_and_oracle_rows() -> None:
+    table = system_table("dlib", ["1:2 G", "absent"], {"ours": {"1:2 G": MATCHING}})
     assert [row[0] for row in table.rows] == ["ours", "chance", "gender oracle"]
     assert table.rows[0][2] is None
     assert table.rows[1][1] == "50.0"
@@ -103,9 +97,11 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tables: list[set[str]] = []
         self.text = ""
+        self.names: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        self.names |= {value for name, value in attrs if name == "id" and value}
         self.links += [v for k, v in attrs if k in ("src", "href", "action") and v]
         if tag == "img":
             self.images.append(given)
@@ -147,6 +143,28 @@ def test_every_table_of_the_page_has_a_caption_and_headings_both_ways(report: Re
 def test_words_of_a_report_cannot_become_markup(report: Report) -> None:
     text = as_html(report)
     assert "Faces &amp; &lt;judges&gt;" in text and "<judges>" not in text
+    wicked = "</td></title></style><script>alert('\"')</script>"
+    picture = report.sections[0].pictures[0]
+    table = Table(wicked, (wicked, wicked), ((wicked, wicked),), wicked)
+    section = Section(wicked, wicked, (wicked,), (table,), (Picture(picture.path, wicked, wicked),))
+    text = as_html(Report(wicked, {wicked: wicked}, (section,), (table,)))
+    page = read_page(text)
+    assert "<script" not in text
+    assert page.names == {"limits", "facts", wicked}
+    assert page.images[0]["alt"] == wicked
+    # title and heading; the fact; link and heading of the section, a paragraph, a caption; two
+    # tables with caption, two columns, two cells and a note
+    assert page.text.count(wicked) == 2 + 2 + 4 + 2 * 6
+
+
+def test_a_section_that_could_not_be_computed_says_why_in_all_three_files(tmp_path: Path) -> None:
+    section = Section("projection", "Features on a plane", reason="3 items; give four")
+    write_report(Report("t", {}, (section,), left_out={"clip": "no sound"}), tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["sections"][0]["reason"] == "3 items; give four"
+    assert results["left_out"] == {"clip": "no sound"}
+    for name in ("report.md", "report.html"):
+        assert "Not computed: 3 items; give four." in (tmp_path / name).read_text()
 
 
 def test_all_three_files_state_limits_published_numbers_and_what_was_measured(

@@ -1,6 +1,7 @@
 """Figures are tested by their data, and that drawing them gives a readable picture."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from PIL import Image
 
 from speech2face.data.invented import draw, traits_of
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.attributes import confusion
+from speech2face.evaluation.agreement import confusion
 from speech2face.evaluation.craniofacial import MEASURES, correlate
-from speech2face.evaluation.figures import (
+from speech2face.evaluation.uncertainty import Interval, Score
+from speech2face.report.figures import (
+    COLOURS,
+    INK,
     Bar,
     BarPanel,
     Curve,
@@ -32,7 +36,6 @@ from speech2face.evaluation.figures import (
     rows_of_pictures,
     training_curves,
 )
-from speech2face.evaluation.uncertainty import Interval, Score
 
 
 @pytest.fixture
@@ -152,31 +155,100 @@ def crowd(n: int, seed: int) -> np.ndarray:
     return people + np.random.default_rng(seed).normal(scale=1.5, size=people.shape)
 
 
-def test_every_other_figure_can_be_drawn(faces: list[Path], tmp_path: Path) -> None:
-    tables = {
-        "S2F": confusion(list("ffmm"), ["f", "m", "m", None]),
-        "F2F": confusion(list("ffmm"), list("ffmm")),
-    }
-    drawn(draw_confusions(tables, tmp_path / "confusions.png"))
-    drawn(draw_shares({"gender": label_shares(list("ffmm"))}, tmp_path / "shares.png"))
-    left, right = crowd(24, 1), crowd(24, 2)
-    pairs = [
-        LandmarkPair(faces[i], faces[i], points, other)
-        for i, (points, other) in enumerate(zip(left[:3], right[:3], strict=True))
-    ]
-    drawn(draw_landmarks(pairs, tmp_path / "landmarks.png"))
-    drawn(draw_measures(left[0], tmp_path / "measures.png"))
-    scores = correlate(left, right, range(24), genders=["f", "m"] * 12, n_shuffles=50)
-    paper = {measure.name: 0.2 for measure in MEASURES}
-    drawn(draw_correlations(scores, tmp_path / "correlations.png", paper))
-    plane = np.random.default_rng(0).normal(size=(10, 2))
-    labels = {"gender": list("fmfmfmfmfm"), "age": list("1122112211")}
-    drawn(draw_projections({"voice": plane, "face": plane}, labels, tmp_path / "tsne.png"))
-    curve = Curve(np.arange(5.0), np.arange(5.0)[::-1])
-    drawn(draw_curves({"run": {"total": curve}}, tmp_path / "curves.png"))
+def ink(path: Path, colour: str, within: int = 12) -> int:
+    """How many pixels of a drawing have this colour; thin lines are mixed with the paper's."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    return int(np.all(np.abs(pixels - wanted) < within, axis=-1).sum())
+
+
+def test_a_confusion_matrix_is_darker_where_more_faces_are(tmp_path: Path) -> None:
+    right = {"S2F": confusion(list("ffmm"), list("ffmm"))}
+    wrong = {"S2F": confusion(list("ffmm"), list("mmff"))}
+    first = drawn(draw_confusions(right, tmp_path / "right.png")).astype(int)
+    second = drawn(draw_confusions(wrong, tmp_path / "wrong.png")).astype(int)
+    # The diagonal of one is the other's side; the dark cells are in other places, equally many.
+    dark = [(picture.sum(axis=-1) < 250).sum() for picture in (first, second)]
+    assert first.shape == second.shape and dark[0] == pytest.approx(dark[1], rel=0.1)
+    assert np.abs(first - second).max() > 200
+    both = drawn(draw_confusions({**right, "F2F": right["S2F"]}, tmp_path / "both.png"))
+    assert both.shape[1] == 2 * first.shape[1]  # one matrix beside the other
+
+
+def test_bars_of_shares_are_as_high_as_the_shares(tmp_path: Path) -> None:
+    shares = {"gender": {"f": 1.0, "m": 0.5}}
+    blue = ink(draw_shares(shares, tmp_path / "shares.png"), COLOURS[0])
+    alone = ink(draw_shares({"gender": {"f": 1.0, "m": 0.0}}, tmp_path / "one.png"), COLOURS[0])
+    assert blue == pytest.approx(1.5 * alone, rel=0.03)
+
+
+def test_bars_of_systems_show_value_interval_chance_and_oracle(tmp_path: Path) -> None:
     interval = Interval(0.6, 0.8, "two-way", 100, 0)
     score = Score("1:2 U", 0.7, 0.5, 10, 9, interval=interval, oracle=0.75)
-    drawn(draw_bars([BarPanel("1:2", (Bar("ours", score),))], tmp_path / "bars.png"))
+
+    def bars(*scores: Score) -> Path:
+        drawing = tuple(Bar(f"system {i}", one) for i, one in enumerate(scores))
+        return draw_bars([BarPanel("1:2", drawing)], tmp_path / "bars.png")
+
+    assert ink(bars(score), COLOURS[1], within=110) > 20  # the dashed oracle
+    assert ink(bars(replace(score, oracle=None)), COLOURS[1], within=110) < 5
+    with_interval = ink(bars(score), INK)
+    assert with_interval > ink(bars(replace(score, interval=None)), INK) + 50
+    short, long = (bars(replace(score, value=v, interval=None)).read_bytes() for v in (0.1, 0.9))
+    assert short != long
+
+
+def test_landmarks_and_measures_are_drawn_on_the_faces(faces: list[Path], tmp_path: Path) -> None:
+    left, right = crowd(3, 1), crowd(3, 2)
+    pairs = [LandmarkPair(faces[i], faces[i], left[i], right[i]) for i in range(3)]
+    path = draw_landmarks(pairs, tmp_path / "landmarks.png")
+    drawn(path)
+    assert ink(path, COLOURS[1]) > 2 * 3 * 68  # a dot of several pixels for each point
+    outlines = draw_measures(left[0], tmp_path / "measures.png")
+    lines = ink(outlines, COLOURS[0])
+    assert lines > 13 * 10  # a line of every measure
+    wider = left[0].copy()
+    wider[:, 0] *= 1.1
+    assert draw_measures(wider, tmp_path / "wider.png").read_bytes() != outlines.read_bytes()
+
+
+def test_correlations_show_values_controls_and_the_papers_figures(tmp_path: Path) -> None:
+    left, right = crowd(24, 1), crowd(24, 2)
+    scores = correlate(left, right, range(24), genders=["f", "m"] * 12, n_shuffles=50)
+    paper = {measure.name: 0.2 for measure in MEASURES}
+    with_paper = ink(draw_correlations(scores, tmp_path / "with.png", paper), INK)
+    assert with_paper > ink(draw_correlations(scores, tmp_path / "without.png"), INK) + 13
+    plain = [replace(score, controls={}) for score in scores]
+    path = draw_correlations(plain, tmp_path / "plain.png", paper)
+    assert ink(path, COLOURS[2]) == 0 < ink(tmp_path / "with.png", COLOURS[2])  # within gender
+
+
+def test_projections_colour_every_label_and_curves_every_run(tmp_path: Path) -> None:
+    plane = np.random.default_rng(0).normal(size=(40, 2))
+    labels = {"gender": ["f", "m"] * 20}
+    path = draw_projections({"voice": plane, "face": plane}, labels, tmp_path / "tsne.png")
+    assert ink(path, COLOURS[0]) > 100 and ink(path, COLOURS[1]) > 100
+    one = draw_projections({"voice": plane}, {"nothing": ["clip"] * 40}, tmp_path / "one.png")
+    assert ink(one, COLOURS[0]) > 100 and ink(one, COLOURS[1]) == 0
+    curve = Curve(np.arange(5.0), np.arange(5.0)[::-1])
+    run = {"total": curve}
+    first = draw_curves({"run": run}, tmp_path / "first.png")
+    second = draw_curves({"run": run}, tmp_path / "second.png", validation={"run": run})
+    assert ink(first, COLOURS[0]) > 50 and ink(first, COLOURS[1]) == 0
+    assert ink(second, COLOURS[0]) > ink(first, COLOURS[0]) + 20  # the solid line of validation
+    two = draw_curves({"run": run, "other": {"total": curve}}, tmp_path / "two.png")
+    assert ink(two, COLOURS[1]) > 20
+
+
+def test_retrieval_examples_of_a_small_gallery_leave_empty_places(faces: list[Path]) -> None:
+    eligible = np.array([[True, False, True]] * 3)
+    eligible[1] = True
+    grid = retrieval_examples(
+        np.eye(3), np.eye(3), range(3), faces[:3], faces[:3], distance="cosine", eligible=eligible
+    )
+    assert all(len(row) == 1 + 3 + 1 for row in grid.faces)
+    assert grid.faces[0] == (faces[0], faces[0], faces[2], None, faces[0])
 
 
 def test_measures_can_only_be_drawn_on_the_68_point_scheme(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.attributes import (
+from speech2face.evaluation.agreement import (
     DECADES,
     NO_FACE,
     age_decade,

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from speech2face.errors import Speech2FaceError
-from speech2face.evaluation.attributes import NO_FACE, Confusion
+from speech2face.evaluation.agreement import NO_FACE, Confusion
 from speech2face.evaluation.craniofacial import MEASURES, Measure
 from speech2face.evaluation.scores import Distance, comparable, score_block
 from speech2face.evaluation.uncertainty import Score
@@ -31,6 +31,15 @@ DPI = 100
 INK, QUIET, PAPER = "#1b1f24", "#59636e", "#ffffff"
 # Okabe and Ito's palette: tells apart for the usual kinds of colour blindness.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
+
+
+def require_drawing() -> None:
+    """Refuse to begin where no figure could be drawn at the end.
+
+    Raises:
+        Speech2FaceError: the package that draws is missing.
+    """
+    _matplotlib()
 
 
 def _matplotlib() -> ModuleType:
@@ -193,10 +202,12 @@ def retrieval_examples(
         gallery: features of the true photos, `[G, D]`.
         own: gallery row of each query's own face, `[Q]`.
         eligible: which gallery faces may be shown to which query, `[Q, G]`; other photos of the
-            query's person are left out this way. All unless given.
+            query's person are left out this way, and a place that nobody is left for stays empty.
+            All unless given.
     """
     queries, candidates = comparable(query, gallery, distance)
     own_rows = np.asarray(own, np.intp)
+    n_nearest = min(n_nearest, len(candidates))
     scores = score_block(queries, candidates, distance)  # [Q, G]
     if eligible is not None:
         allowed = eligible.copy()
@@ -212,7 +223,10 @@ def retrieval_examples(
     faces = tuple(
         (
             query_pictures[q],
-            *(gallery_pictures[g] for g in order[q, :n_nearest]),
+            *(
+                gallery_pictures[g] if np.isfinite(scores[q, g]) else None
+                for g in order[q, :n_nearest]
+            ),
             gallery_pictures[own_rows[q]],
         )
         for q in shown
