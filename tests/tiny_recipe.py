@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from speech2face.configuration import to_toml, with_differences
 from speech2face.data import authors_page
 from speech2face.data.authors_page import TEACHERS
 from speech2face.data.invented import draw, traits_of, write_world
 from speech2face.data.manifest import read_manifest
 from speech2face.data.sample import Sample
 from speech2face.models.senko import read_speaker_encoder
-from speech2face.training.config import to_toml, with_differences
-from speech2face.training.embedded import Embedded, EmbeddedConfig, train_embedded
+from speech2face.training.recipes.embedded import Embedded, EmbeddedConfig, train_embedded
 
 N_PERSONS = 12  # 8 train, 2 val, 2 test
 DIFFERENCES: dict[str, Any] = {  # from the recipe

@@ -5,7 +5,6 @@ import importlib.util
 import logging
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, say where the model is."""
     require_extra()
-    from speech2face.training.embedded import EmbeddedConfig
+    from speech2face.training.recipes.embedded import EmbeddedConfig
 
     config = resolved(EmbeddedConfig(), arguments)
     if arguments.dry_run:
@@ -107,19 +106,21 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
     import torch
 
     from speech2face.audio.segment import N_SAMPLES, tile_to
+    from speech2face.configuration import to_json
     from speech2face.data import authors_page
     from speech2face.data.speech import speech_of
     from speech2face.face.encoder import DlibFaceEncoder
     from speech2face.inference.release import release
     from speech2face.models.senko import read_speaker_encoder
-    from speech2face.training.config import to_json
-    from speech2face.training.embedded import train_embedded, usable
+    from speech2face.training.recipes.embedded import SPLIT, train_embedded
 
     samples = authors_page.read(data)
     embedded = train_embedded(
         samples, run_dir, speaker_encoder=read_speaker_encoder(), config=config
     )
-    speech = tile_to(speech_of(usable(samples, "val", config)[0]), N_SAMPLES)[None]  # [1, L]
+    learned_from = embedded.samples
+    speech = tile_to(speech_of(learned_from[0]), N_SAMPLES)[None]  # [1, L]
+    n_persons = len({sample.person for sample in learned_from})
     said = {
         "name": NAME,
         "version": VERSION,
@@ -131,7 +132,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
         "trained_with": [FROZEN_NETWORKS[0]["name"]],
     }
     recorded = {
-        "clips": _counts(samples, config),
+        "clips": {SPLIT: {"clips": len(learned_from), "persons": n_persons}},
         "frozen_networks": list(FROZEN_NETWORKS),
         "seed": config.voice.seed,
         "recipe": to_json(config),
@@ -171,14 +172,6 @@ def _require_instruments() -> None:
     for module, extra in (("onnx", "train"), ("dlib", "face")):
         if importlib.util.find_spec(module) is None:
             raise missing_extra(module, extra)
-
-
-def _counts(samples: Sequence[Any], config: Any) -> dict[str, dict[str, int]]:
-    """Clips and persons by split, those left out not counted."""
-    from speech2face.training.embedded import SPLIT, usable
-
-    used = usable(samples, SPLIT, config)
-    return {SPLIT: {"clips": len(used), "persons": len({sample.person for sample in used})}}
 
 
 def _commit() -> str:

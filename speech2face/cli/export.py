@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     require_extra()
     import torch
 
+    from speech2face.configuration import to_json
     from speech2face.face.encoder import DlibFaceEncoder
     from speech2face.inference.release import release
-    from speech2face.training.config import to_json
-    from speech2face.training.embedded import load_embedded
+    from speech2face.training.recipes.embedded import load_embedded
 
     speech = _speech(arguments.check)
     embedded, config = load_embedded(arguments.run_dir)

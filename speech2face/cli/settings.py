@@ -41,7 +41,7 @@ def require_extra() -> None:
 
 def resolved(config: C, arguments: argparse.Namespace) -> C:
     """`config` with the differences of the command line."""
-    from speech2face.training.config import read_differences, with_differences
+    from speech2face.configuration import read_differences, with_differences
 
     source = ", ".join([*map(str, arguments.config), *(["--set"] if arguments.settings else [])])
     return with_differences(
@@ -51,7 +51,7 @@ def resolved(config: C, arguments: argparse.Namespace) -> C:
 
 def print_settings(config: Any) -> int:
     """Print all settings as TOML; the exit status."""
-    from speech2face.training.config import to_toml
+    from speech2face.configuration import to_toml
 
     print(to_toml(config))
     return 0

@@ -66,7 +66,7 @@ def _train_voice_encoder(arguments: argparse.Namespace) -> int:
         return print_settings(config)
     if arguments.balance_at is not None:
         return _balance(config, arguments)
-    from speech2face.training.experiments import train_voice_encoder
+    from speech2face.training.recipes.paper import train_voice_encoder
 
     data, folder, where = _places(arguments)
     state = train_voice_encoder(config, data, folder, device=where)
@@ -81,7 +81,7 @@ def _train_face_decoder(arguments: argparse.Namespace) -> int:
     config = resolved(FaceDecoderTraining(), arguments)
     if arguments.dry_run:
         return print_settings(config)
-    from speech2face.training.experiments import train_face_decoder
+    from speech2face.training.recipes.paper import train_face_decoder
 
     data, folder, where = _places(arguments)
     state = train_face_decoder(config, data, folder, device=where)
@@ -90,7 +90,7 @@ def _train_face_decoder(arguments: argparse.Namespace) -> int:
 
 
 def _balance(config: Any, arguments: argparse.Namespace) -> int:
-    from speech2face.training.experiments import LAMBDAS, balance_voice_encoder
+    from speech2face.training.recipes.paper import LAMBDAS, balance_voice_encoder
 
     data, folder, where = _places(arguments)
     lambdas, magnitudes = balance_voice_encoder(

@@ -39,8 +39,8 @@ class CompactVoiceEncoderConfig:
         return 2 * self.trunk.n_channels
 
     @property
-    def n_views(self) -> int:
-        """V: numbers that describe a voice, statistics and embedding; 1216 of the pretrained."""
+    def n_descriptors(self) -> int:
+        """V: numbers that describe a voice, statistics and embedding; 1216 when pretrained."""
         return self.n_statistics + self.trunk.embedding_size
 
 
@@ -52,7 +52,7 @@ class CompactVoiceEncoder(nn.Module):
         self.config = config = config or CompactVoiceEncoderConfig()
         self.fbank = LogMelFilterbank()
         self.trunk = Campplus(config.trunk).requires_grad_(False)  # frozen
-        self.head = nn.Linear(config.n_views, config.feature_size)
+        self.head = nn.Linear(config.n_descriptors, config.feature_size)
 
     def voice_statistics(self, waveform: Tensor) -> Tensor:
         """Mean over windows of the trunk's statistics over time, `[B, S]`.
@@ -69,15 +69,15 @@ class CompactVoiceEncoder(nn.Module):
         mean: Tensor = statistics.reshape(n_voices, n_windows, -1).mean(dim=1)  # [B, S]
         return mean
 
-    def views(self, statistics: Tensor) -> Tensor:
-        """What the head sees of a voice: its statistics and their embedding, `[B, S]` to `[B, V]`.
+    def descriptors(self, statistics: Tensor) -> Tensor:
+        """Input of the head: statistics of a voice and their embedding, `[B, S]` to `[B, V]`.
 
         The embedding is linear: that of averaged statistics is the average of the windows'.
         """
         return torch.cat([statistics, self.trunk.embedding(statistics)], dim=-1)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        feature: Tensor = self.head(self.views(self.voice_statistics(waveform)))
+        feature: Tensor = self.head(self.descriptors(self.voice_statistics(waveform)))
         return feature  # [B, D]
 
     def _windows(self, features: Tensor) -> Tensor:

@@ -14,9 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speech2face.configuration import require, require_sizes
 from speech2face.errors import Speech2FaceError
 from speech2face.models.face_region import face_region
 from speech2face.models.warp import WarpConfig, warp_image
+
+MAX_IMAGE_SIZE = 4096  # pixels
+MAX_LAYERS = 32
 
 
 class DecodedFace(NamedTuple):
@@ -75,11 +79,12 @@ class FaceDecoderConfig:
     warp: WarpConfig = field(default_factory=WarpConfig)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "landmark_widths", tuple(self.landmark_widths))  # JSON, TOML lists
-        object.__setattr__(self, "channels", tuple(self.channels))
-        sizes = (self.feature_size, self.hidden_size, self.n_landmarks, self.base_size)
-        if not self.channels or min(*sizes, *self.channels, *self.landmark_widths) < 1:
-            raise Speech2FaceError("a size of the face decoder is below 1", "give positive sizes")
+        require(len(self.channels) > 0, "channels", self.channels, "one number or more")
+        require_sizes(self, "feature_size", "hidden_size", "n_landmarks", "base_size", "channels")
+        require_sizes(self, "landmark_widths")
+        require(len(self.landmark_widths) <= MAX_LAYERS, "landmark_widths", "too many", "fewer")
+        is_small = len(self.channels) <= MAX_LAYERS and self.image_size <= MAX_IMAGE_SIZE
+        require(is_small, "channels", self.channels, f"an image of {MAX_IMAGE_SIZE} pixels or less")
 
     @property
     def image_size(self) -> int:
@@ -182,13 +187,11 @@ class LinearFaceDecoderConfig:
     warp: WarpConfig = field(default_factory=lambda: WarpConfig(flow_stride=4))
 
     def __post_init__(self) -> None:
-        if min(self.feature_size, self.n_landmarks, self.texture_size, self.image_size) < 1:
-            raise Speech2FaceError("a size of the face decoder is below 1", "give positive sizes")
-        if not 0.0 <= self.white_below < 1.0:
-            remedy = "give a darkness in 0..1, or 0 to leave the background as it is"
-            raise Speech2FaceError(f"white_below {self.white_below}", remedy)
-        if self.face_reach <= 0:
-            raise Speech2FaceError(f"face_reach {self.face_reach}", "give a positive number")
+        require_sizes(self, "feature_size", "n_landmarks")
+        require_sizes(self, "texture_size", "image_size", most=MAX_IMAGE_SIZE)
+        is_darkness = 0.0 <= self.white_below < 1.0
+        require(is_darkness, "white_below", self.white_below, "a darkness in 0..1, 1 excluded")
+        require(self.face_reach > 0, "face_reach", self.face_reach, "a positive number")
 
 
 class LinearFaceDecoder(WarpingFaceDecoder):

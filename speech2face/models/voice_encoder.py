@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2face.audio.spectrogram import N_BINS
+from speech2face.configuration import require_sizes
 from speech2face.errors import Speech2FaceError
 
 KERNEL = 4
@@ -32,10 +33,10 @@ class VoiceEncoderConfig:
     feature_size: int = 4096  # D: both fully connected layers
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))  # JSON and TOML give a list
-        if len(self.channels) != N_CONVOLUTIONS or min(*self.channels, self.feature_size) < 1:
-            remedy = f"give {N_CONVOLUTIONS} positive channel counts and a positive feature size"
-            raise Speech2FaceError(f"channels {self.channels}, feature {self.feature_size}", remedy)
+        if len(self.channels) != N_CONVOLUTIONS:
+            problem = f"channels of {len(self.channels)} layers"
+            raise Speech2FaceError(problem, f"give {N_CONVOLUTIONS} numbers of channels")
+        require_sizes(self, "channels", "n_bins", "feature_size")
         if self.n_pooled_bins < 1:
             raise Speech2FaceError(
                 f"n_bins {self.n_bins}", "give 31 or more: nine convolutions eat the rest"

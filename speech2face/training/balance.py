@@ -17,7 +17,7 @@ from speech2face.data.datasets import VoiceBatch
 from speech2face.losses import balanced_lambdas, gradient_norms
 from speech2face.training.config import Lambdas
 from speech2face.training.state import TrainState
-from speech2face.training.step import VoiceTerms, voice_encoder_losses
+from speech2face.training.step import VOICE_ENCODER, VoiceTerms, voice_encoder_losses
 
 TERMS = ("decoder", "feature", "distillation")  # the first that is on keeps its weight
 
@@ -32,7 +32,7 @@ def measure(
     collected: dict[str, list[float]] = defaultdict(list)
     for batch in batches:
         with torch.no_grad():
-            predicted = state.model(batch.spectrogram)  # [B, D]
+            predicted = state.modules[VOICE_ENCODER](batch.spectrogram)  # [B, D]
         losses_of = partial(voice_encoder_losses, target=batch.face_feature, terms=terms)
         for name, norm in gradient_norms(losses_of, predicted).items():
             collected[name].append(norm)

@@ -1,16 +1,20 @@
-"""What the recipe of the embedded default reads of a corpus, measured once and kept on disk.
+"""What the recipe of the embedded model reads of a corpus, measured once and kept on disk.
 
 For every clip: the statistics of its voice, the photo's recogniser feature, and of each
-render (the canonical true face, the teachers' faces) its pixels, landmarks and feature. One
-safetensors file a group of clips, renamed into place when it is whole, so a killed run continues.
-Each file also holds what the trunk makes of a fixed waveform: where another trunk listens now,
-voices are measured anew and pictures are kept.
+render (the canonical true face, the teachers' faces) its pixels, landmarks and feature. There is
+one safetensors file per group of clips, written whole or not at all, so a killed run continues.
+
+The cache key is the content of the clips' files plus a fingerprint of the trunk: its output on a
+test signal. If only the trunk has changed, voices are measured again and pictures are kept.
 """
 
-import os
+import hashlib
+import json
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,20 +27,30 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import DlibDetector
 from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import RGBImage, open_image
+from speech2face.files import whole_file
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.warp import WarpConfig, warp_image
+from speech2face.records import parse_json_object
 
 CANONICAL = "canonical"
 IMAGE_SIZE = 224  # pixels, both ways, of every render
-GROUP = 32  # clips a file
-PROBE = "probe"  # name in a file, of what the trunk makes of the fixed waveform
-OF_A_RENDER = ("landmarks", "feature", "picture")  # names in a file, before the render's
+GROUP = 32  # clips per file
+PROBE = "probe"  # name in a file, of the trunk's output on the test signal
+Reason = Literal[
+    "no voice file",
+    "no photo",
+    "no canonical face",
+    "no teacher's image",
+    "the voice cannot be used",
+    "a picture cannot be read",
+]
+LOG = logging.getLogger(__name__)
 WARP = WarpConfig(flow_stride=2)  # as exact as the landmarks, at a quarter of the work
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Of M clips, in the order of their samples."""
+    """Of M clips, in the order of their samples, and why other clips were left out."""
 
     samples: tuple[Sample, ...]
     statistics: Tensor  # [M, 1024], of the voices
@@ -44,6 +58,7 @@ class Measurements:
     render_features: dict[str, Tensor]  # by render: [M, 128]
     landmarks: dict[str, Tensor]  # by render: [M, 68, 2], pixels
     pictures: dict[str, Tensor]  # by render: uint8 [M, 3, 224, 224]
+    left_out: dict[str, str] = field(default_factory=dict)  # by id of a clip: the `Reason`
 
     @property
     def persons(self) -> list[str]:
@@ -53,7 +68,7 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Instruments:
-    """What measures: the pretrained trunk, the detector and the recogniser."""
+    """The pretrained trunk, the detector and the recogniser."""
 
     trunk: CompactVoiceEncoder
     detector: DlibDetector
@@ -70,26 +85,34 @@ def measure(
 ) -> Measurements:
     """Measure `samples`, or read what an earlier call with the same samples has measured.
 
+    A clip that cannot be measured is left out, and the result says why.
+
     Args:
-        renders: `canonical` and names of `Sample.teachers`; clips that lack one are refused.
-        folder: of the cache; one folder a corpus and split. A group of clips is known again by
-            its ids, not by the content of their files; a trunk, by what it makes of two tones.
+        renders: `canonical` and names of `Sample.teachers`.
+        folder: of the cache; one folder per corpus and split.
         progress: told after every group how many clips are done.
 
     Raises:
-        Speech2FaceError: a clip without a voice, a photo or a render that can be used.
+        Speech2FaceError: no clip can be measured, or `folder` cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     probe = _probe(instruments.trunk)
-    groups = []
+    groups: list[dict[str, Tensor]] = []
+    left_out: dict[str, str] = {}
     for start in range(0, len(samples), GROUP):
         group = samples[start : start + GROUP]
         file = folder / f"clips-{start:06d}.safetensors"
-        groups.append(_measured_group(group, renders, instruments, probe, file))
+        tensors, reasons = _measured_group(group, renders, instruments, probe, file)
+        left_out |= reasons
+        if len(reasons) < len(group):
+            groups.append(tensors)
         progress(start + len(group))
+    if not groups:
+        counted = ", ".join(sorted(set(left_out.values()))) or "there is none"
+        raise Speech2FaceError(f"no clip can be measured: {counted}", "give whole clips")
     joined = {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
     return Measurements(
-        samples=tuple(samples),
+        samples=tuple(sample for sample in samples if sample.id not in left_out),
+        left_out=left_out,
         statistics=joined["statistics"],
         photo_features=joined["photo"],
         render_features={render: joined[f"feature.{render}"] for render in renders},
@@ -125,8 +148,21 @@ def render_path(sample: Sample, render: str) -> Path | None:
     return sample.canonical if render == CANONICAL else sample.teachers.get(render)
 
 
+def missing_file(sample: Sample, renders: Sequence[str]) -> Reason | None:
+    """Why a clip cannot be measured although nothing of it was opened yet."""
+    if not sample.voice.is_file():
+        return "no voice file"
+    if sample.face is None or not sample.face.is_file():
+        return "no photo"
+    for render in renders:
+        path = render_path(sample, render)
+        if path is None or not path.is_file():
+            return "no canonical face" if render == CANONICAL else "no teacher's image"
+    return None
+
+
 def _probe(trunk: CompactVoiceEncoder) -> Tensor:
-    """Statistics `[1024]` of two tones: they tell trunks apart, and front ends and windows too."""
+    """Statistics `[1024]` of a test signal; they change with the trunk, front end and windows."""
     time = torch.arange(N_SAMPLES) / SAMPLE_RATE  # s
     tones = torch.sin(time * 1500) * torch.sin(time * 20) + 0.5 * torch.sin(time * 9000)
     with torch.no_grad():
@@ -139,19 +175,34 @@ def _measured_group(
     instruments: Instruments,
     probe: Tensor,
     file: Path,
-) -> dict[str, Tensor]:
-    """Measurements of one group by name, each `[clips, ...]`: read from `file`, or made anew."""
-    ids = " ".join(sample.id for sample in samples)
-    group = _kept_group(file, ids, renders)
-    if group is None:
-        measured = [_measure_clip(sample, renders, instruments) for sample in samples]
-        group = {name: torch.stack([clip[name] for clip in measured]) for name in measured[0]}
-    elif _is_close(group.pop(PROBE, None), probe):
-        return group
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Measurements of one group by name, each `[clips, ...]`, and why other clips were left out.
+
+    They are read from `file`, or made anew.
+    """
+    key = _content_key(samples, renders)
+    if (kept := _kept_group(file, key)) is not None:
+        group, left_out = kept
+        if _is_close(group.pop(PROBE, None), probe):
+            return group, left_out
+        heard = [
+            _hear(_speech(one), instruments.trunk) for one in samples if one.id not in left_out
+        ]
+        if heard:
+            group["statistics"] = torch.stack(heard)
     else:
-        group["statistics"] = torch.stack([_hear(sample, instruments.trunk) for sample in samples])
-    _keep(group | {PROBE: probe}, ids, file)
-    return group
+        measured: list[dict[str, Tensor]] = []
+        left_out = {}
+        for sample in samples:
+            clip = _measure_clip(sample, renders, instruments)
+            if isinstance(clip, str):
+                left_out[sample.id] = clip
+            else:
+                measured.append(clip)
+        names = measured[0] if measured else {}
+        group = {name: torch.stack([clip[name] for clip in measured]) for name in names}
+    _keep(group | {PROBE: probe}, key, left_out, file)
+    return group, left_out
 
 
 def _is_close(kept: Tensor | None, probe: Tensor) -> bool:
@@ -159,37 +210,59 @@ def _is_close(kept: Tensor | None, probe: Tensor) -> bool:
     return kept is not None and kept.shape == probe.shape and torch.allclose(kept, probe, atol=1e-3)
 
 
-def _keep(group: dict[str, Tensor], ids: str, file: Path) -> None:
+def _content_key(samples: Sequence[Sample], renders: Sequence[str]) -> str:
+    """SHA-256 of what is measured: ids, lengths, and the content of every file."""
+    found = hashlib.sha256(json.dumps(list(renders)).encode())
+    for sample in samples:
+        found.update(json.dumps([sample.id, sample.seconds]).encode())
+        for path in (sample.voice, sample.face, *(render_path(sample, one) for one in renders)):
+            is_there = path is not None and path.is_file()
+            content = path.read_bytes() if path is not None and is_there else b""
+            found.update(hashlib.sha256(content).digest())
+    return found.hexdigest()
+
+
+def _keep(group: dict[str, Tensor], key: str, left_out: dict[str, str], file: Path) -> None:
     from safetensors.torch import save_file
 
-    partial = file.with_suffix(".partial")
-    save_file(group, partial, metadata={"ids": ids})
-    os.replace(partial, file)
+    with whole_file(file) as temporary:
+        save_file(group, temporary, metadata={"key": key, "left_out": json.dumps(left_out)})
 
 
-def _kept_group(file: Path, ids: str, renders: Sequence[str]) -> dict[str, Tensor] | None:
-    """What an earlier call has measured, if it was of these clips and renders."""
-    from safetensors import safe_open
+def _kept_group(file: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """What an earlier call has measured, if it was of files of the same content."""
+    from safetensors import SafetensorError, safe_open
 
     if not file.exists():
         return None
-    with safe_open(file, framework="pt") as stored:
-        names = set(stored.keys())
-        wanted = {f"{kind}.{render}" for render in renders for kind in OF_A_RENDER}
-        if stored.metadata().get("ids") != ids or not wanted <= names:
-            return None
-        return {name: stored.get_tensor(name) for name in names}
+    try:
+        with safe_open(file, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("key") != key:
+                return None
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        return tensors, parse_json_object(metadata["left_out"], file)
+    except (SafetensorError, OSError, KeyError, Speech2FaceError):
+        return None  # damaged: it is measured again
 
 
 def _measure_clip(
     sample: Sample, renders: Sequence[str], instruments: Instruments
-) -> dict[str, Tensor]:
-    clip = {
-        "statistics": _hear(sample, instruments.trunk),
-        "photo": _locate(_photo(sample), instruments)[1],
-    }
-    for render in renders:
-        picture = _render(sample, render)
+) -> dict[str, Tensor] | Reason:
+    """Measurements of one clip by name, or why there are none."""
+    if reason := missing_file(sample, renders):
+        return reason
+    failure: Reason = "the voice cannot be used"
+    try:  # files only: what is wrong with an instrument is wrong for every clip
+        speech = _speech(sample)
+        failure = "a picture cannot be read"
+        photo = _photo(sample)
+        pictures = {render: _render(sample, render) for render in renders}
+    except Speech2FaceError as error:
+        LOG.warning("%s is left out: %s", sample.id, error)
+        return failure
+    clip = {"statistics": _hear(speech, instruments.trunk), "photo": _locate(photo, instruments)[1]}
+    for render, picture in pictures.items():
         landmarks, feature = _locate(picture, instruments)
         clip |= {
             f"landmarks.{render}": landmarks,
@@ -199,11 +272,15 @@ def _measure_clip(
     return clip
 
 
-def _hear(sample: Sample, trunk: CompactVoiceEncoder) -> Tensor:
-    """Statistics `[1024]` of the voice of a clip."""
-    waveform = torch.from_numpy(tile_to(speech_of(sample), N_SAMPLES))[None]  # [1, L]
+def _speech(sample: Sample) -> Tensor:
+    """Speech of a clip, `[1, L]`, repeated to six seconds."""
+    return torch.from_numpy(tile_to(speech_of(sample), N_SAMPLES))[None]
+
+
+def _hear(speech: Tensor, trunk: CompactVoiceEncoder) -> Tensor:
+    """Statistics `[1024]` of a voice."""
     with torch.no_grad():
-        return trunk.voice_statistics(waveform)[0]
+        return trunk.voice_statistics(speech)[0]
 
 
 def _locate(picture: RGBImage, instruments: Instruments) -> tuple[Tensor, Tensor]:

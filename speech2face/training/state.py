@@ -6,21 +6,31 @@ There is no random state to keep: the order of samples is a function of the seed
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from speech2face.errors import Speech2FaceError
-from speech2face.models.checkpoint import Checkpoint, restore_weights
+from speech2face.models.checkpoint import (
+    Checkpoint,
+    Family,
+    module_weights,
+    optimizer_tensors,
+    restore_optimizer,
+    restore_weights,
+)
 from speech2face.training.config import AdamConfig, Plan
 
 
 @dataclass
 class TrainState:
-    """Model, optimiser and the clock of a training."""
+    """Networks and optimisers by name, and the clock of a training."""
 
-    model: nn.Module
-    optimizer: torch.optim.Adam
+    family: Family
+    config: Any  # sizes of the networks: a frozen dataclass that is kept with the weights
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Adam]  # by the name of the network that each one trains
     adam: AdamConfig
     plan: Plan
     samples_seen: int = 0
@@ -32,23 +42,31 @@ class TrainState:
         return self.plan.iteration(self.samples_seen)
 
 
-def start_state(model: nn.Module, adam: AdamConfig, plan: Plan) -> TrainState:
-    """State before the first update."""
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), eps=adam.epsilon
-    )
-    return TrainState(model, optimizer, adam, plan)
+def start_state(
+    family: Family, config: Any, modules: Mapping[str, nn.Module], adam: AdamConfig, plan: Plan
+) -> TrainState:
+    """State before the first update, with one optimiser per network that has something to learn."""
+    optimizers = {
+        name: torch.optim.Adam(
+            parameters, lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), eps=adam.epsilon
+        )
+        for name, module in modules.items()
+        if (parameters := [one for one in module.parameters() if one.requires_grad])
+    }
+    return TrainState(family, config, modules, optimizers, adam, plan)
 
 
 def as_checkpoint(state: TrainState) -> Checkpoint:
-    """Everything of a state that changes, and the model's sizes."""
+    """Everything of a state that changes, and the sizes of its networks."""
     return Checkpoint(
-        weights=state.model.state_dict(),
-        config=state.model.config,
-        step=state.iteration,
+        family=state.family,
+        config=state.config,
+        modules={name: module.state_dict() for name, module in state.modules.items()},
+        optimizers={
+            name: optimizer_tensors(optimizer) for name, optimizer in state.optimizers.items()
+        },
         samples_seen=state.samples_seen,
         metrics=state.losses,
-        optimizer=state.optimizer.state_dict(),
     )
 
 
@@ -56,16 +74,18 @@ def restore_state(state: TrainState, checkpoint: Checkpoint, path: str) -> None:
     """Make `state` what it was when the checkpoint was taken.
 
     Raises:
-        Speech2FaceError: the checkpoint, which came from `path`, is of another network or was not
+        Speech2FaceError: the checkpoint, which came from `path`, is of another training, or was not
             taken during a training.
     """
-    restore_weights(state.model, checkpoint.weights, path)
-    if checkpoint.optimizer is None:
-        raise Speech2FaceError(
-            "the checkpoint holds no optimiser, so it cannot be continued",
-            "choose a new run directory",
-            path,
-        )
-    state.optimizer.load_state_dict(dict(checkpoint.optimizer))
+    if set(checkpoint.modules) != set(state.modules):
+        problem = f"a checkpoint of the networks {sorted(checkpoint.modules)}"
+        raise Speech2FaceError(problem, f"give one of {sorted(state.modules)}", path)
+    if checkpoint.samples_seen and set(checkpoint.optimizers) != set(state.optimizers):
+        problem = "the checkpoint lacks an optimiser, so it cannot be continued"
+        raise Speech2FaceError(problem, "choose a new run directory", path)
+    for name, module in state.modules.items():
+        restore_weights(module, module_weights(checkpoint, name, path), path)
+    for name, optimizer in state.optimizers.items():
+        restore_optimizer(optimizer, checkpoint.optimizers.get(name, {}), path)
     state.samples_seen = checkpoint.samples_seen
     state.losses = checkpoint.metrics

@@ -27,6 +27,7 @@ from speech2face.models.warp import warp_image
 from speech2face.training.config import FaceLambdas, Lambdas
 from speech2face.training.state import TrainState
 
+VOICE_ENCODER, FACE_DECODER = "voice_encoder", "face_decoder"  # names in `TrainState.modules`
 Layer = Callable[[Tensor], Tensor]
 Losses = dict[str, Tensor]
 B = TypeVar("B", VoiceBatch, FaceBatch)
@@ -131,30 +132,41 @@ def face_decoder_losses(decoder: FaceDecoder, batch: FaceBatch, terms: FaceTerms
 
 def voice_encoder_step(state: TrainState, batch: VoiceBatch, terms: VoiceTerms) -> Losses:
     """One update of the voice encoder; every loss by name, and their `total`, detached."""
-    predicted = state.model(batch.spectrogram)  # [B, D], v_s
+    predicted = state.modules[VOICE_ENCODER](batch.spectrogram)  # [B, D], v_s
     losses = voice_encoder_losses(predicted, batch.face_feature, terms)
-    return _update(state, losses, terms.weights, len(batch.face_feature))
+    return _update(state, VOICE_ENCODER, losses, terms.weights, len(batch.face_feature))
 
 
 def face_decoder_step(state: TrainState, batch: FaceBatch, terms: FaceTerms) -> Losses:
     """One update of the face decoder; every loss by name, and their `total`, detached."""
-    assert isinstance(state.model, FaceDecoder)
-    losses = face_decoder_losses(state.model, batch, terms)
-    return _update(state, losses, terms.weights, len(batch.face_feature))
+    losses = face_decoder_losses(_decoder(state), batch, terms)
+    return _update(state, FACE_DECODER, losses, terms.weights, len(batch.face_feature))
+
+
+def _decoder(state: TrainState) -> FaceDecoder:
+    decoder = state.modules[FACE_DECODER]
+    assert isinstance(decoder, FaceDecoder)
+    return decoder
 
 
 def _update(
-    state: TrainState, losses: Losses, weights: Mapping[str, float], n_samples: int
+    state: TrainState, name: str, losses: Losses, weights: Mapping[str, float], n_samples: int
 ) -> Losses:
     total = weighted_sum(losses, weights)
-    state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    for group in state.optimizer.param_groups:
-        group["lr"] = state.adam.learning_rate_at(state.iteration)
-        group["eps"] = state.adam.torch_epsilon_at(state.iteration)
-    state.optimizer.step()
+    descend(state, name, total)
     state.samples_seen += n_samples
     return {name: loss.detach() for name, loss in (losses | {"total": total}).items()}
+
+
+def descend(state: TrainState, name: str, loss: Tensor) -> None:
+    """One update of the network `name` down the gradient of `loss`; the clock stands still."""
+    optimizer = state.optimizers[name]
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in optimizer.param_groups:
+        group["lr"] = state.adam.learning_rate_at(state.iteration)
+        group["eps"] = state.adam.torch_epsilon_at(state.iteration)
+    optimizer.step()
 
 
 def _above_zero(lambdas: Lambdas | FaceLambdas) -> Mapping[str, float]:
@@ -167,7 +179,8 @@ def validate_voice_encoder(
     """Mean losses over held-out samples, by the names of the training; the state is unchanged."""
 
     def losses(batch: VoiceBatch) -> Losses:
-        return voice_encoder_losses(state.model(batch.spectrogram), batch.face_feature, terms)
+        predicted = state.modules[VOICE_ENCODER](batch.spectrogram)
+        return voice_encoder_losses(predicted, batch.face_feature, terms)
 
     return _mean_losses(state, batches, losses, terms.weights)
 
@@ -176,10 +189,9 @@ def validate_face_decoder(
     state: TrainState, batches: Iterable[FaceBatch], terms: FaceTerms
 ) -> dict[str, float]:
     """Mean losses over held-out samples, by the names of the training; the state is unchanged."""
-    model = state.model
-    assert isinstance(model, FaceDecoder)
+    decoder = _decoder(state)
     return _mean_losses(
-        state, batches, lambda batch: face_decoder_losses(model, batch, terms), terms.weights
+        state, batches, lambda batch: face_decoder_losses(decoder, batch, terms), terms.weights
     )
 
 
@@ -193,7 +205,8 @@ def _mean_losses(
     """Losses of all batches, every sample with the same weight."""
     sums: dict[str, float] = defaultdict(float)
     n_samples = 0
-    state.model.eval()
+    for module in state.modules.values():
+        module.eval()
     for batch in batches:
         losses = losses_of(batch)
         losses = losses | {"total": weighted_sum(losses, weights)}
@@ -201,5 +214,6 @@ def _mean_losses(
         for name, loss in losses.items():
             sums[name] += loss.item() * size
         n_samples += size
-    state.model.train()
+    for module in state.modules.values():
+        module.train()
     return {name: value / n_samples for name, value in sums.items()}

@@ -51,7 +51,7 @@ class Run:
     def restore(self, state: TrainState) -> None:
         """Put the checkpoint into `state`; without one, leave it as it is."""
         if has_checkpoint(self.folder):
-            restore_state(state, load_checkpoint(self.folder), str(self.folder))
+            restore_state(state, load_checkpoint(self.folder, state.family), str(self.folder))
             LOG.info("continues %s after %s samples", self.folder, f"{state.samples_seen:,}")
         self._trim_stats(state.samples_seen)
 

@@ -1,10 +1,13 @@
-"""The head of the compact voice encoder, in closed form, and the spread around its prediction.
+"""The head of the compact voice encoder, in closed form, and the spread of faces around it.
 
-Two ridge regressions see the same standardised voices: one learns what a large model made of the
-same voice (a teacher: little noise, little bias for 700 people to correct), one what the true face
-is (unbiased, and so noisy that it shrinks to the mean). Their sum is the prediction, each
-coordinate of the face given back the variance that shrinking took: without it, what is left of a
-face is its tone and its gender, and recognisers read little else from it.
+Two ridge regressions learn from the same standardised voices. The target of one is the face that a
+large model made of the same voice (the teacher: little noise, but the bias of that model); the
+target of the other is the true face (no bias, but so noisy that ridge shrinks it towards the mean).
+The prediction is their sum, in which each coordinate of the face gets back the variance that ridge
+took from it: without that, little more than skin tone and gender is left of a face.
+
+The spread is the covariance of true faces around the predictions of this very head, for people whom
+it was not fitted to.
 """
 
 from collections.abc import Sequence
@@ -14,91 +17,144 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_DEAD = 1e-6  # standard deviation over voices; statistics that live have 1e-3 and more
+from speech2face.configuration import MAX_INTEGER, require
+
+_CONSTANT = 1e-6  # standard deviation over voices; statistics that vary have 1e-3 and more
+SHRINKAGES = (0.01, 0.02, 0.05, *(number / 10 for number in range(1, 11)))
 
 
 @dataclass(frozen=True)
 class VoiceHeadConfig:
     """Chosen on the train and val splits; see docs/experiments.md for what else was tried."""
 
-    embedding_share: float = 0.5  # of the variance of a voice, beside its statistics
+    embedding_share: float = 0.5  # of the variance of a voice; the statistics have the rest
     teacher_ridge: float = 1.5
     true_ridge: float = 3.0
-    true_share: float = 1.0  # weight of the true faces' regression beside the teacher's
+    true_share: float = 1.0  # weight of the true faces' regression, where the teacher's has 1
     gain: float = 1.0  # of the face; 0: predictions as they are, 1: in proportion to true spreads
-    face_share: float = 0.7  # of the spread of both sums together that the face is given
-    surround_share: float = 1.3  # and that hair, shoulders and ground are given
-    n_folds: int = 5  # for what can only be measured on voices that were not fitted
+    face_share: float = 0.7  # factor on both sums together, for the face
+    surround_share: float = 1.3  # and for hair, shoulders and background
+    n_folds: int = 5  # of people, for everything that is measured on people not fitted to
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        is_share = 0 <= self.embedding_share <= 1
+        require(is_share, "embedding_share", self.embedding_share, "a number in 0..1")
+        for name in ("teacher_ridge", "true_ridge"):
+            value = getattr(self, name)
+            require(value > 0, name, value, "a positive number")
+        require(2 <= self.n_folds <= 1000, "n_folds", self.n_folds, "2..1000")
+        require(0 <= self.seed <= MAX_INTEGER, "seed", self.seed, "0 or a positive number")
+
+
+@dataclass(frozen=True)
+class VoicesAndFaces:
+    """M voices, and the codes of the faces that belong to them."""
+
+    descriptors: Tensor  # [M, V], statistics, then embedding
+    n_statistics: int  # how many of the V numbers are statistics
+    teacher: Tensor  # [M, D], codes of the faces that the teacher made of the voices
+    true: Tensor  # [M, D], codes of the canonical true faces
+    n_face: int  # how many coordinates of a code, the first ones, are of the face
+    persons: tuple[str, ...]  # who speaks; a person is never in two folds
+
+    def take(self, rows: Tensor) -> "VoicesAndFaces":
+        """Those voices for which `rows` `[M]` is true."""
+        return VoicesAndFaces(
+            self.descriptors[rows],
+            self.n_statistics,
+            self.teacher[rows],
+            self.true[rows],
+            self.n_face,
+            tuple(person for person, is_kept in zip(self.persons, rows, strict=True) if is_kept),
+        )
+
+    def double(self) -> "VoicesAndFaces":
+        """The same in float64."""
+        return VoicesAndFaces(
+            self.descriptors.double(),
+            self.n_statistics,
+            self.teacher.double(),
+            self.true.double(),
+            self.n_face,
+            self.persons,
+        )
 
 
 @dataclass(frozen=True)
 class VoiceHead:
-    """A linear map of a voice's views `[V]` to codes `[D]`, and what it leaves open."""
+    """A linear map of a voice's descriptors `[V]` to codes `[D]`, and what it leaves open."""
 
     weight: Tensor  # [D, V]
     bias: Tensor  # [D]
     spread: Tensor  # [D, D]: normal draws times it have the covariance of the residual
 
 
-def standard_scale(views: Tensor, shares: Sequence[tuple[int, float]]) -> Tensor:
-    """Factors `[V]` that give every view its share of a variance of 1, evenly over its numbers.
-
-    Args:
-        views: of the training voices, side by side, `[M_voices, V]`. A number that never changes (a
-            channel behind a ReLU that stays closed) is left out, whatever a new voice does to it.
-        shares: size and share of each view, in order.
-    """
-    deviation = views.std(dim=0, correction=0)  # [V]
-    weight = torch.cat([views.new_full((size,), (share / size) ** 0.5) for size, share in shares])
-    return torch.where(deviation > _DEAD, weight / deviation.clamp(min=_DEAD), 0.0)
-
-
-def fit_voice_head(
-    views: Tensor,
-    n_statistics: int,
-    teacher: Tensor,
-    true: Tensor,
-    persons: Sequence[str],
-    config: VoiceHeadConfig,
-    *,
-    n_face: int,
-) -> VoiceHead:
+def fit_voice_head(voices: VoicesAndFaces, config: VoiceHeadConfig) -> VoiceHead:
     """Regress codes on voices.
 
-    Args:
-        views: of the training voices, statistics, then embedding, `[M_voices, V]`.
-        n_statistics: how many of the V numbers are statistics.
-        teacher: codes of what the teacher made of them, `[M_voices, D]`.
-        true: codes of the canonical true faces, `[M_voices, D]`.
-        persons: who speaks, M_voices names; a person is never in two folds.
-        config: ridges, gain and folds.
-        n_face: how many coordinates of a code, the first ones, are of the face.
-
     Returns:
-        The map, which sends the mean of `views` to the mean of `true`, and the spread of true
-        faces around what folds without their person predict.
+        The map, which sends the mean descriptors to the mean true code, and the spread of true
+        codes around it: at exaggeration 0, `prediction + z @ spread` with standard normal z has
+        the distribution of the true codes of people whom the map was not fitted to.
     """
-    views, teacher, true = views.double(), teacher.double(), true.double()
-    sizes = (n_statistics, views.shape[1] - n_statistics)
+    voices = voices.double()
+    weight, bias = fit_map(voices, config)
+    residual = unseen_residual(voices, config)
+    fold = person_folds(voices.persons, config.n_folds, config.seed)
+    return VoiceHead(weight.T.float(), bias.float(), spread_factor(residual, fold).float())
+
+
+def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> tuple[Tensor, Tensor]:
+    """Weight `[V, D]` and bias `[D]` of the map that ships, without the spread."""
+    sizes = (voices.n_statistics, voices.descriptors.shape[1] - voices.n_statistics)
     shares = (1.0 - config.embedding_share, config.embedding_share)
-    scale = standard_scale(views, tuple(zip(sizes, shares, strict=True)))  # [V]
-    features = views * scale
-    unseen_teacher = predict_unseen(features, teacher, persons, config.teacher_ridge, config)
-    unseen_true = predict_unseen(features, true, persons, config.true_ridge, config)
-    summed = ridge_weights(features, teacher, config.teacher_ridge) + (
-        config.true_share * ridge_weights(features, true, config.true_ridge)
+    scale = standard_scale(voices.descriptors, tuple(zip(sizes, shares, strict=True)))  # [V]
+    features = voices.descriptors * scale
+    summed = ridge_weights(features, voices.teacher, config.teacher_ridge) + (
+        config.true_share * ridge_weights(features, voices.true, config.true_ridge)
     )  # [V, D]
-    unseen = unseen_teacher + config.true_share * unseen_true
-    gain = torch.full((true.shape[1],), config.surround_share, dtype=torch.float64)  # [D]
+    unseen = predict_unseen(
+        features, voices.teacher, voices.persons, config.teacher_ridge, config
+    ) + config.true_share * predict_unseen(
+        features, voices.true, voices.persons, config.true_ridge, config
+    )  # [M, D]
+    n_face = voices.n_face
+    gain = torch.full_like(voices.true[0], config.surround_share)  # [D]
     gain[:n_face] = config.face_share * restoring_gain(
-        unseen[:, :n_face], true[:, :n_face], config.gain
+        unseen[:, :n_face], voices.true[:, :n_face], config.gain
     )
     weight = scale[:, None] * summed * gain
-    mean_face = true.mean(dim=0)  # [D]
-    bias = mean_face - views.mean(dim=0) @ weight
-    residual = true - mean_face - unseen_true  # [M_voices, D]
-    return VoiceHead(weight.T.float(), bias.float(), spread_factor(residual).float())
+    return weight, voices.true.mean(dim=0) - voices.descriptors.mean(dim=0) @ weight
+
+
+def unseen_residual(voices: VoicesAndFaces, config: VoiceHeadConfig) -> Tensor:
+    """True codes less the predictions of the whole map, each fitted without the person, `[M, D]`.
+
+    The map of each fold is made as the one that ships: two regressions, their sum and the gain.
+    """
+    fold = person_folds(voices.persons, config.n_folds, config.seed)  # [M]
+    residual = torch.zeros_like(voices.true)
+    for number in range(config.n_folds):
+        held = fold == number
+        weight, bias = fit_map(voices.take(~held), config)
+        residual[held] = voices.true[held] - (voices.descriptors[held] @ weight + bias)
+    return residual
+
+
+def standard_scale(descriptors: Tensor, shares: Sequence[tuple[int, float]]) -> Tensor:
+    """Factors `[V]` that give each part its share of a variance of 1, evenly over its numbers.
+
+    Args:
+        descriptors: of the training voices, `[M_voices, V]`. A number that is the same for all of
+            them (a channel after a ReLU that is always 0) gets factor 0, whatever a new voice has.
+        shares: size and share of each part, in order.
+    """
+    deviation = descriptors.std(dim=0, correction=0)  # [V]
+    weight = torch.cat(
+        [descriptors.new_full((size,), (share / size) ** 0.5) for size, share in shares]
+    )
+    return torch.where(deviation > _CONSTANT, weight / deviation.clamp(min=_CONSTANT), 0.0)
 
 
 def ridge_weights(features: Tensor, codes: Tensor, ridge: float) -> Tensor:
@@ -151,9 +207,46 @@ def restoring_gain(predicted: Tensor, true: Tensor, exponent: float) -> Tensor:
     return gain * (variance.sum() / (gain.square() * variance).sum()).sqrt()
 
 
-def spread_factor(residual: Tensor, shrinkage: float = 0.05) -> Tensor:
-    """S `[D, D]` with S^T S the covariance of residuals `[M_voices, D]`, shrunk to be definite."""
-    covariance = torch.cov(residual.T)  # [D, D]
-    diagonal = torch.diag(torch.diagonal(covariance))
-    lower: Tensor = torch.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * diagonal)
-    return lower.T
+def spread_factor(residual: Tensor, fold: Tensor) -> Tensor:
+    """S `[D, D]` with S^T S the covariance of residuals, their correlations shrunk.
+
+    Hundreds of people do not suffice for the correlations of hundreds of coordinates: the plain
+    covariance of 685 people in 384 coordinates makes the true face of the next person look
+    impossible. Variances are kept, and correlations are shrunk to the degree at which people of
+    other folds are most likely.
+
+    Args:
+        residual: around zero, of people not fitted to, `[M, D]`.
+        fold: of each row, people apart, `[M]`.
+    """
+    deviation = residual.square().mean(dim=0).sqrt()  # [D]
+    standardised = residual / deviation
+    correlation = _second_moment(standardised)
+    shrinkage = best_shrinkage(standardised, fold)
+    identity = torch.eye(len(correlation), dtype=correlation.dtype)
+    shrunk = (1 - shrinkage) * correlation + shrinkage * identity
+    lower: Tensor = torch.linalg.cholesky(shrunk)
+    return lower.T * deviation
+
+
+def best_shrinkage(standardised: Tensor, fold: Tensor) -> float:
+    """Of `SHRINKAGES`, the one under which held-out rows of each fold are most likely.
+
+    Args:
+        standardised: residuals with variance 1, `[M, D]`.
+        fold: of each row, `[M]`.
+    """
+    shrinkages = torch.tensor(SHRINKAGES, dtype=standardised.dtype)  # [S]
+    cost = torch.zeros_like(shrinkages)  # -2 log likelihood
+    for number in fold.unique():
+        held = fold == number
+        values, vectors = torch.linalg.eigh(_second_moment(standardised[~held]))
+        variance = (1 - shrinkages[:, None]) * values.clamp(min=0) + shrinkages[:, None]  # [S, D]
+        squared = (standardised[held] @ vectors).square().sum(dim=0)  # [D]
+        cost += held.sum() * variance.log().sum(dim=1) + (squared / variance).sum(dim=1)
+    return SHRINKAGES[int(cost.argmin())]
+
+
+def _second_moment(rows: Tensor) -> Tensor:
+    """`[M, D]` to `[D, D]`."""
+    return rows.T @ rows / len(rows)

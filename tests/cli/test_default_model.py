@@ -12,12 +12,12 @@ from PIL import Image
 from speech2face import load_model
 from speech2face.cli import default_model
 from speech2face.cli.main import main
+from speech2face.configuration import read_differences, with_differences
 from speech2face.data import authors_page
 from speech2face.evaluation.features import FeatureSet
 from speech2face.inference import release
 from speech2face.models.hub import sha256_of
-from speech2face.training.config import read_differences, with_differences
-from speech2face.training.embedded import EmbeddedConfig
+from speech2face.training.recipes.embedded import EmbeddedConfig
 
 FILES = {"default.onnx", "default.json", "default-photo.safetensors"}
 

@@ -14,7 +14,7 @@ from speech2face.models.checkpoint import Checkpoint, save_checkpoint
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, CompactVoiceEncoderConfig
 from speech2face.models.face_decoder import LinearFaceDecoder
 from speech2face.models.speech2face import Speech2Face
-from speech2face.training.embedded import EmbeddedConfig, load_embedded
+from speech2face.training.recipes.embedded import EmbeddedConfig, load_embedded
 from speech2face.training.voice_head import VoiceHeadConfig
 
 VOICE = str(EXAMPLES / "slt.ogg")
@@ -38,8 +38,9 @@ def untrained() -> Speech2Face:
 def run_dir(untrained: Speech2Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the recipe leaves when it has ended, small and untrained."""
     folder = tmp_path_factory.mktemp("run")
-    photo = {"photo.weight": torch.ones(4, 128), "photo.bias": torch.zeros(4)}
-    checkpoint = Checkpoint(weights=untrained.state_dict() | photo, config=CONFIG)
+    photo = {"weight": torch.ones(4, 128), "bias": torch.zeros(4)}
+    modules = {"speech2face": untrained.state_dict(), "photo_map": photo}
+    checkpoint = Checkpoint("embedded", CONFIG, modules)
     save_checkpoint(checkpoint, folder / "model")
     return folder
 
@@ -96,9 +97,12 @@ def test_what_is_no_finished_run_is_named(
     assert main(["export", str(tmp_path), out]) == 1
     assert str(tmp_path / "model") in capsys.readouterr().err
     other = tmp_path / "other"
-    save_checkpoint(Checkpoint(weights={"weight": torch.ones(1)}, config={}), other / "model")
+    save_checkpoint(
+        Checkpoint("paper face decoder", CONFIG, {"face_decoder": {"weight": torch.ones(1)}}),
+        other / "model",
+    )
     assert main(["export", str(other), out]) == 1
-    assert "no 'photo.weight'" in capsys.readouterr().err
+    assert "a checkpoint of the paper face decoder" in capsys.readouterr().err
     assert main(["export", str(run_dir), str(tmp_path / "mine.png")]) == 1
     assert "end it in .onnx" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["other"]

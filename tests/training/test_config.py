@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from speech2face.configuration import read_differences, to_json, to_toml, with_differences
 from speech2face.errors import Speech2FaceError
 from speech2face.training.config import (
     AdamConfig,
@@ -13,12 +14,8 @@ from speech2face.training.config import (
     Lambdas,
     Plan,
     VoiceEncoderTraining,
-    read_differences,
-    to_json,
-    to_toml,
-    with_differences,
 )
-from speech2face.training.embedded import EmbeddedConfig
+from speech2face.training.recipes.embedded import EmbeddedConfig
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -73,11 +70,11 @@ def test_later_files_and_settings_win(tmp_path: Path) -> None:
         ("plan.batch_size=true", "batch_size = True; expected int"),
         ("plan.batch_size=0", "batch_size = 0; expected positive"),
         ("adam.learning_rate=fast", "learning_rate = 'fast'; expected float"),
-        ("adam.learning_rate=-1", "learning_rate = -1; expected a positive number"),
+        ("adam.learning_rate=-1", "learning_rate = -1.0; expected a positive number"),
         ("adam.beta1=1.0", "beta1 = 1.0; expected a number in 0..1"),
         ("lambdas=3", "lambdas = 3; expected a table of decoder, feature, distillation"),
         ("lambdas.feature=-0.1", "lambdas.feature = -0.1; expected 0 or a positive number"),
-        ("temperature=0", "temperature = 0; expected a positive number"),
+        ("temperature=0", "temperature = 0.0; expected a positive number"),
         ("temperature", "setting 'temperature'; write key=value"),
     ],
 )

@@ -10,21 +10,21 @@ import tiny_recipe
 import torch
 from torch import Tensor
 
+from speech2face.configuration import to_toml, with_differences
 from speech2face.data import authors_page
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import open_image
 from speech2face.training import measurements
-from speech2face.training.config import to_toml, with_differences
-from speech2face.training.embedded import (
+from speech2face.training.measurements import CANONICAL
+from speech2face.training.recipes.embedded import (
     Embedded,
     EmbeddedConfig,
     load_embedded,
     train_embedded,
     usable,
 )
-from speech2face.training.measurements import CANONICAL
 
 
 class Stopped(Exception):
@@ -164,7 +164,7 @@ def test_what_has_a_closed_form_may_change_in_a_run(
         for name, value in weights(other).items()
         if not torch.equal(value, weights(trained)[name])
     }
-    assert differing == {"voice_encoder.head.weight", "voice_encoder.head.bias"}
+    assert differing == {"voice_encoder.head.weight", "voice_encoder.head.bias", "spread"}
 
 
 def test_what_is_kept_of_a_run_is_the_model_and_its_settings(
@@ -175,7 +175,9 @@ def test_what_is_kept_of_a_run_is_the_model_and_its_settings(
     assert have_equal_bits(trained, again)
 
 
-def test_clips_that_lack_a_picture_are_left_out(tiny_page: Path) -> None:
+def test_clips_that_lack_a_file_are_left_out_and_counted(
+    tiny_page: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     samples = samples_of(tiny_page, "train")
     config = tiny_recipe.config()
     assert usable(samples, "train", config) == samples and usable(samples, "val", config) == []
@@ -183,16 +185,25 @@ def test_clips_that_lack_a_picture_are_left_out(tiny_page: Path) -> None:
         replace(samples[0], face=None),
         replace(samples[1], canonical=None),
         replace(samples[2], teachers={}),
-        *samples[3:],
+        replace(samples[3], teachers={"s2f_exg1.4": tiny_page / "missing.jpg"}),
+        replace(samples[4], voice=tiny_page / "missing.ogg"),
+        *samples[5:],
     ]
-    assert usable(lacking, "train", config) == samples[3:]
+    assert usable(lacking, "train", config) == samples[5:]
+    said = sorted(record.getMessage() for record in caplog.records)
+    assert said == [
+        "1 train clips are left out: no canonical face",
+        "1 train clips are left out: no photo",
+        "1 train clips are left out: no voice file",
+        "2 train clips are left out: no teacher's image",
+    ]
 
 
 @pytest.mark.parametrize(
     ("split", "n_kept", "words"),
     [
-        ("train", 2, "2 people in the train split; give a corpus of at least 3"),
-        ("train", 3, "6 faces for a code of 6 coordinates"),
+        ("train", 5, "5 people in the train split; give a corpus of at least 6"),
+        ("train", 6, "12 faces for a code of 22 coordinates"),
     ],
 )
 def test_too_few_clips_are_refused_before_anything_is_measured(
@@ -201,10 +212,9 @@ def test_too_few_clips_are_refused_before_anything_is_measured(
     samples = authors_page.read(tiny_page)
     kept = [sample for sample in samples if sample.split == split][:n_kept]
     others = [sample for sample in samples if sample.split != split]
+    config = replace(tiny_recipe.config(), n_face=4 if n_kept < 6 else 20)
     with pytest.raises(Speech2FaceError, match=words):
-        train_embedded(
-            [*kept, *others], tmp_path / "run", speaker_encoder={}, config=tiny_recipe.config()
-        )
+        train_embedded([*kept, *others], tmp_path / "run", speaker_encoder={}, config=config)
     assert not (tmp_path / "run").exists()
 
 
@@ -217,7 +227,7 @@ def test_renders_without_the_teacher_or_the_true_face_are_refused() -> None:
 
 @pytest.mark.parametrize("change", [{"n_face": 0}, {"n_surround": -1}])
 def test_a_code_without_face_or_surround_is_refused(change: dict[str, int]) -> None:
-    with pytest.raises(Speech2FaceError, match="n_face and n_surround of 1 or more"):
+    with pytest.raises(Speech2FaceError, match=r"expected sizes in 1\.\."):
         EmbeddedConfig(**change)
 
 

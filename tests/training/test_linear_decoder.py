@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from speech2face.errors import Speech2FaceError
 from speech2face.training.canonical_space import CanonicalSpace, decoder_of_space
-from speech2face.training.embedded import EmbeddedConfig
+from speech2face.training.recipes.embedded import EmbeddedConfig
 
 SIZE, N_VALUES = 5, 68 * 2 + 3 * 112 * 112
 CONFIG = replace(EmbeddedConfig(n_face=3, n_surround=2).decoder, white_below=0.0)

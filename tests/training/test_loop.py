@@ -23,8 +23,8 @@ from speech2face.models.checkpoint import load_checkpoint
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from speech2face.training.config import AdamConfig, Lambdas, Plan
-from speech2face.training.experiments import load_face_decoder
 from speech2face.training.loop import fit
+from speech2face.training.recipes.paper import load_face_decoder
 from speech2face.training.state import TrainState, start_state
 from speech2face.training.step import VoiceTerms, voice_encoder_step
 from speech2face.training.tracking import Run
@@ -65,7 +65,8 @@ def killed_after(lines: int, features: Path, folder: Path, *more: str) -> int:
 def small_state(encoder_config: VoiceEncoderConfig) -> Callable[[Plan], TrainState]:
     def make(plan: Plan) -> TrainState:
         torch.manual_seed(0)
-        return start_state(VoiceEncoder(encoder_config), AdamConfig(), plan)
+        modules = {"voice_encoder": VoiceEncoder(encoder_config)}
+        return start_state("paper voice encoder", encoder_config, modules, AdamConfig(), plan)
 
     return make
 
@@ -90,8 +91,9 @@ def test_a_killed_run_given_again_ends_with_the_bits_of_an_unbroken_one(
     first, second = load_checkpoint(unbroken), load_checkpoint(killed)
     assert first.samples_seen == second.samples_seen == 320
     assert first.metrics == second.metrics
-    for name, tensor in first.weights.items():
-        assert torch.equal(tensor, second.weights[name]), name
+    weights = second.modules["voice_encoder"]
+    for name, tensor in first.modules["voice_encoder"].items():
+        assert torch.equal(tensor, weights[name]), name
     assert Run(unbroken).stats() == Run(killed).stats()
 
 
@@ -149,7 +151,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(
         fit(small_state(plan), STEP, poisoned, Run(tmp_path))
     kept = load_checkpoint(tmp_path)
     assert kept.samples_seen == 8
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.weights.values())
+    weights = kept.modules["voice_encoder"].values()
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights)
 
 
 def test_other_settings_are_refused_and_named(
@@ -182,7 +185,9 @@ def test_a_decoder_of_a_run_is_loaded_frozen(
     decoder_config: FaceDecoderConfig, mean_landmarks: Tensor, tmp_path: Path
 ) -> None:
     model = FaceDecoder(decoder_config, mean_landmarks)
-    Run(tmp_path).save(start_state(model, AdamConfig(), Plan()))
+    modules = {"face_decoder": model}
+    state = start_state("paper face decoder", decoder_config, modules, AdamConfig(), Plan())
+    Run(tmp_path).save(state)
     loaded = load_face_decoder(tmp_path)
     feature = torch.randn(2, decoder_config.feature_size)
     assert torch.equal(loaded(feature).image, model(feature).image)

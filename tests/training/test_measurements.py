@@ -1,12 +1,14 @@
 """What is measured once and kept: equal bits from the cache, a killed run, clips that changed."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -168,7 +170,7 @@ def test_a_kill_while_a_group_is_written_leaves_no_group(
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(measurements.os, "replace", killed)
+        patch.setattr(os, "replace", killed)
         with pytest.raises(Stopped):
             measured(samples, tmp_path, Trunk())
     assert not list(tmp_path.glob("*.safetensors"))
@@ -248,19 +250,71 @@ def test_progress_counts_the_clips(samples: list[Sample], tmp_path: Path) -> Non
     assert told == [2, 4, 5]
 
 
-def test_a_clip_that_lacks_a_picture_is_named(samples: list[Sample], tmp_path: Path) -> None:
-    name = samples[0].id
-    with pytest.raises(Speech2FaceError, match=f"{name}: the clip has no render 'other'"):
-        measured(samples, tmp_path, Trunk(), ["other"])
-    with pytest.raises(Speech2FaceError, match=f"{name}: the clip has no photo"):
-        measured([replace(samples[0], face=None)], tmp_path, Trunk())
-
-
-def test_a_render_of_another_size_is_named(samples: list[Sample], tmp_path: Path) -> None:
-    small = tmp_path / "small.png"
+def test_a_clip_that_cannot_be_measured_is_left_out_and_the_reason_is_kept(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    broken, silent, small = (tmp_path / name for name in ("broken.png", "silent.wav", "small.png"))
+    broken.write_bytes(b"no picture")
     Image.new("RGB", (200, 224)).save(small)
-    with pytest.raises(Speech2FaceError, match=r"small\.png: a render of 200x224 pixels"):
-        measured([replace(samples[0], canonical=small)], tmp_path, Trunk())
+    soundfile.write(silent, np.zeros(16_000), 16_000)
+    missing = tmp_path / "missing.png"
+    canonical = samples[1].canonical
+    assert canonical is not None
+    spoilt = {
+        "no voice file": replace(samples[0], id="a", voice=missing),
+        "no photo": replace(samples[0], id="b", face=missing),
+        "no canonical face": replace(samples[0], id="c", canonical=None),
+        "no teacher's image": replace(samples[0], id="d", teachers={"teacher": missing}),
+        "the voice cannot be used": replace(samples[0], id="e", voice=silent),
+        "a picture cannot be read": replace(samples[0], id="f", face=broken),
+    }
+    wrong_size = replace(samples[0], id="g", canonical=small)
+    clips = [*samples[:3], *spoilt.values(), wrong_size, *samples[3:]]
+    for trunk in (Trunk(), Trunk(), Trunk(gain=2.0)):  # measured, kept, and heard again
+        result = measured(clips, tmp_path / "kept", trunk)
+        assert result.samples == tuple(samples)
+        reasons = {one.id: reason for reason, one in spoilt.items()}
+        assert result.left_out == reasons | {"g": "a picture cannot be read"}
+    assert set(spoilt) == set(get_args(measurements.Reason))
+    with pytest.raises(Speech2FaceError, match="no clip can be measured: no photo"):
+        measured([spoilt["no photo"]], tmp_path / "none", Trunk())
+
+
+def test_a_failing_instrument_is_not_blamed_on_the_clips(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    class Missing(Eye):
+        def locate(self, image: np.ndarray) -> LocatedFace:
+            raise Speech2FaceError("dlib is not installed", "install it")
+
+    instruments: Any = Instruments(Trunk(), Missing(), Recogniser())  # type: ignore[arg-type]
+    with pytest.raises(Speech2FaceError, match="dlib is not installed"):
+        measure(samples, RENDERS, instruments, tmp_path, progress=lambda n_done: None)
+
+
+def test_files_of_other_content_and_equal_ids_are_measured_again(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    measured(samples, tmp_path, Trunk())
+    swapped = [
+        replace(samples[0], voice=samples[1].voice, seconds=samples[1].seconds),
+        *samples[1:],
+    ]
+    again = Trunk()
+    result = measured(swapped, tmp_path, again)
+    assert len(again.lengths) == 2  # the group of the changed clip
+    assert torch.equal(result.statistics[0], result.statistics[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors"])
+def test_a_damaged_file_of_the_cache_is_measured_again(
+    content: bytes, samples: list[Sample], tmp_path: Path
+) -> None:
+    first = measured(samples, tmp_path, Trunk())
+    next(iter(tmp_path.glob("*.safetensors"))).write_bytes(content)
+    again = Trunk()
+    assert are_equal(first, measured(samples, tmp_path, again))
+    assert 0 < len(again.lengths) < 5
 
 
 def test_convention_landmarks_lie_at_the_frame_afterwards() -> None:

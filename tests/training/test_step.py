@@ -42,16 +42,17 @@ def all_terms() -> VoiceTerms:
 @pytest.fixture
 def encoder_state(encoder_config: VoiceEncoderConfig) -> TrainState:
     torch.manual_seed(0)
-    return start_state(
-        VoiceEncoder(encoder_config), AdamConfig(learning_rate=5e-3), Plan(batch_size=4)
-    )
+    modules = {"voice_encoder": VoiceEncoder(encoder_config)}
+    adam = AdamConfig(learning_rate=5e-3)
+    return start_state("paper voice encoder", encoder_config, modules, adam, Plan(batch_size=4))
 
 
 @pytest.fixture
 def decoder_state(decoder_config: FaceDecoderConfig, mean_landmarks: Tensor) -> TrainState:
     torch.manual_seed(0)
-    model = FaceDecoder(decoder_config, mean_landmarks)
-    return start_state(model, AdamConfig(learning_rate=5e-3), Plan(batch_size=4))
+    modules = {"face_decoder": FaceDecoder(decoder_config, mean_landmarks)}
+    adam = AdamConfig(learning_rate=5e-3)
+    return start_state("paper face decoder", decoder_config, modules, adam, Plan(batch_size=4))
 
 
 def test_the_voice_encoder_learns_one_batch_by_heart(
@@ -133,7 +134,7 @@ def test_the_embedding_term_reaches_landmarks_and_texture(
     terms = FaceTerms(FaceLambdas(0, 0, 1), lambda image: layer(image.flatten(1)))
     losses = face_decoder_step(decoder_state, face_batch, terms)
     assert losses.keys() == {"embedding", "total"}
-    decoder = decoder_state.model
+    decoder = decoder_state.modules["face_decoder"]
     assert isinstance(decoder, FaceDecoder)
     assert decoder.landmarks.displacement.weight.grad is not None
     assert decoder.landmarks.displacement.weight.grad.abs().sum() > 0
@@ -147,7 +148,8 @@ def test_updates_follow_the_adam_of_tensorflow() -> None:
     torch.manual_seed(1)
     model = nn.Linear(3, 3, bias=False).double()
     batch = VoiceBatch(*torch.randn(2, 4, 3, dtype=torch.float64))
-    state = start_state(model, adam, Plan(batch_size=4))
+    modules = {"voice_encoder": model}
+    state = start_state("paper voice encoder", None, modules, adam, Plan(batch_size=4))
     weight = model.weight.detach().clone()
     first, second = torch.zeros_like(weight), torch.zeros_like(weight)
     for iteration in range(5):
@@ -170,13 +172,16 @@ def test_validation_weighs_every_sample_alike_and_changes_nothing(
     encoder_state: TrainState, voice_batch: VoiceBatch
 ) -> None:
     voice_encoder_step(encoder_state, voice_batch, FEATURE_ONLY)  # statistics of batch norm exist
-    before = {name: value.clone() for name, value in encoder_state.model.state_dict().items()}
+    before = {
+        name: value.clone()
+        for name, value in encoder_state.modules["voice_encoder"].state_dict().items()
+    }
     whole = validate_voice_encoder(encoder_state, [voice_batch], FEATURE_ONLY)
     parts = [VoiceBatch(*(t[rows] for t in voice_batch)) for rows in (slice(0, 3), slice(3, 4))]
     split = validate_voice_encoder(encoder_state, parts, FEATURE_ONLY)
     assert split == pytest.approx(whole, rel=1e-5) and whole.keys() == {"feature", "total"}
-    assert encoder_state.model.training and encoder_state.samples_seen == 4
-    for name, value in encoder_state.model.state_dict().items():
+    assert encoder_state.modules["voice_encoder"].training and encoder_state.samples_seen == 4
+    for name, value in encoder_state.modules["voice_encoder"].state_dict().items():
         assert torch.equal(value, before[name]), name
 
 

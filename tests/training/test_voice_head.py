@@ -5,13 +5,17 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chi2, multivariate_normal
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from speech2face.training.voice_head import (
+    SHRINKAGES,
     VoiceHead,
     VoiceHeadConfig,
+    VoicesAndFaces,
+    best_shrinkage,
     fit_voice_head,
     person_folds,
     predict_unseen,
@@ -19,6 +23,7 @@ from speech2face.training.voice_head import (
     ridge_weights,
     spread_factor,
     standard_scale,
+    unseen_residual,
 )
 
 N_VOICES, N_FEATURES, SIZE = 40, 60, 4
@@ -45,11 +50,15 @@ def voices() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def fitted(features: Tensor, teacher: Tensor, true: Tensor, config: VoiceHeadConfig) -> VoiceHead:
-    return fit_voice_head(features, N_STATISTICS, teacher, true, PERSONS, config, n_face=N_FACE)
+    return fit_voice_head(voices_and_faces(features, teacher, true), config)
+
+
+def voices_and_faces(features: Tensor, teacher: Tensor, true: Tensor) -> VoicesAndFaces:
+    return VoicesAndFaces(features, N_STATISTICS, teacher, true, N_FACE, tuple(PERSONS))
 
 
 def standardised(features: Tensor, embedding_share: float = 0.5) -> Tensor:
-    """Both views with deviation 1, then less the larger they are, by hand."""
+    """Both parts with deviation 1, then less the larger they are, by hand."""
     values = StandardScaler().fit_transform(features.numpy())
     n_embedding = N_FEATURES - N_STATISTICS
     values[:, :N_STATISTICS] *= np.sqrt((1 - embedding_share) / N_STATISTICS)
@@ -117,11 +126,13 @@ def test_face_and_surround_are_given_their_shares_and_gain_is_the_faces_alone() 
     torch.testing.assert_close(spreads / spreads[0], torch.ones(N_FACE).double(), rtol=1e-3, atol=0)
 
 
-def test_views_have_their_shares_and_what_never_moves_is_not_listened_to() -> None:
-    views = torch.randn(N_VOICES, 6, generator=seeded(5)) * torch.tensor([3, 1, 0, 0.01, 1, 5.0])
-    scale = standard_scale(views + 0.7, ((4, 0.3), (2, 0.7)))
+def test_parts_have_their_shares_and_constant_descriptors_are_ignored() -> None:
+    descriptors = torch.randn(N_VOICES, 6, generator=seeded(5)) * torch.tensor(
+        [3, 1, 0, 0.01, 1, 5.0]
+    )
+    scale = standard_scale(descriptors + 0.7, ((4, 0.3), (2, 0.7)))
     assert scale[2] == 0 and scale.isfinite().all()
-    variance = (views * scale).var(dim=0, correction=0)
+    variance = (descriptors * scale).var(dim=0, correction=0)
     torch.testing.assert_close(
         variance, torch.tensor([0.075, 0.075, 0, 0.075, 0.35, 0.35]), rtol=1e-4, atol=1e-7
     )
@@ -174,29 +185,119 @@ def test_gain_keeps_the_total_variance_and_restores_that_of_each_coordinate() ->
     torch.testing.assert_close(whole / whole[0], true.std(dim=0) / true[:, 0].std())
 
 
-def test_spread_is_a_factor_of_the_shrunk_covariance() -> None:
-    _, _, residual = voices()
-    factor = spread_factor(residual, shrinkage=0.1).numpy()
-    covariance = np.cov(residual.numpy().T)
-    expected = 0.9 * covariance + 0.1 * np.diag(np.diag(covariance))
-    np.testing.assert_allclose(factor.T @ factor, expected, atol=1e-12)
-
-
-def test_convention_normal_draws_times_the_spread_scatter_like_the_residual() -> None:
+def test_the_residual_is_that_of_the_map_that_ships_fitted_without_the_person() -> None:
+    """By brute force: for each fold the whole head, gains included, from the other folds alone."""
     features, teacher, true = voices()
-    head = fitted(features, teacher, true, PLAIN)
-    unseen = predict_unseen(standardised(features), true, PERSONS, PLAIN.true_ridge, PLAIN)
-    residual = true - true.mean(dim=0) - unseen
-    draws = torch.randn(200_000, SIZE, generator=seeded(3)) @ head.spread  # as in Speech2Face
-    deviation = residual.std(dim=0)
-    error = (torch.cov(draws.T) - 0.95 * torch.cov(residual.T)) / torch.outer(deviation, deviation)
-    off_diagonal = error - torch.diag(error.diagonal())
-    assert off_diagonal.abs().max() < 0.02
-    torch.testing.assert_close(
-        error.diagonal(), torch.full((SIZE,), 0.05).double(), atol=0.02, rtol=0
-    )
+    config = VoiceHeadConfig(**(vars(PLAIN) | {"gain": 1.0, "face_share": 0.7}))
+    residual = unseen_residual(voices_and_faces(features, teacher, true), config)
+    fold = person_folds(PERSONS, config.n_folds, config.seed)
+    for number in range(config.n_folds):
+        rows, held = (fold != number).nonzero()[:, 0], (fold == number).nonzero()[:, 0]
+        persons = tuple(PERSONS[row] for row in rows)
+        others = VoicesAndFaces(
+            features[rows], N_STATISTICS, teacher[rows], true[rows], N_FACE, persons
+        )
+        head = fit_voice_head(others, config)
+        shipped = features[held].float() @ head.weight.T + head.bias
+        torch.testing.assert_close(residual[held], true[held] - shipped, atol=1e-3, rtol=1e-3,
+                                   check_dtype=False)  # fmt: skip
+
+
+def test_spread_keeps_variances_and_shrinks_correlations() -> None:
+    _, _, residual = voices()
+    fold = person_folds(PERSONS, 5, 0)
+    covariance = residual.numpy().T @ residual.numpy() / N_VOICES
+    factor = spread_factor(residual, fold).numpy()
+    ratio = (factor.T @ factor) / covariance
+    np.testing.assert_allclose(np.diag(ratio), 1.0)
+    off_diagonal = ratio[~np.eye(SIZE, dtype=bool)]
+    np.testing.assert_allclose(off_diagonal, off_diagonal[0])  # one factor for all
+    standardised = residual / residual.square().mean(dim=0).sqrt()
+    assert off_diagonal[0] == pytest.approx(1 - best_shrinkage(standardised, fold))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_best_shrinkage_is_the_most_likely_one_by_scipy(seed: int) -> None:
+    mixing = torch.randn(6, 6, generator=seeded(seed), dtype=torch.float64)
+    rows = torch.randn(30, 6, generator=seeded(seed + 9), dtype=torch.float64) @ mixing
+    rows = rows / rows.square().mean(dim=0).sqrt()
+    fold = torch.arange(30) % 3
+    likelihood = {}
+    for shrinkage in SHRINKAGES:
+        total = 0.0
+        for number in range(3):
+            seen, held = rows[fold != number].numpy(), rows[fold == number].numpy()
+            covariance = (1 - shrinkage) * seen.T @ seen / len(seen) + shrinkage * np.eye(6)
+            total += multivariate_normal(np.zeros(6), covariance).logpdf(held).sum()
+        likelihood[shrinkage] = total
+    assert best_shrinkage(rows, fold) == max(likelihood, key=likelihood.__getitem__)
 
 
 def test_definite_although_residuals_span_too_few_directions() -> None:
     residual = torch.randn(3, SIZE, generator=seeded(4), dtype=torch.float64)
-    assert torch.linalg.matrix_rank(spread_factor(residual)) == SIZE
+    factor = spread_factor(residual, torch.tensor([0, 1, 2]))
+    assert torch.linalg.matrix_rank(factor) == SIZE
+
+
+@pytest.mark.parametrize(("noise", "n_coordinates"), [(0.3, 6), (1.0, 6), (3.0, 6), (1.0, 60)])
+def test_calibration_true_codes_of_new_people_lie_in_the_regions_as_often_as_stated(
+    noise: float, n_coordinates: int
+) -> None:
+    """A linear-Gaussian world: 300 people are learned from, 1500 others are predicted.
+
+    The joint region of probability p is the ellipsoid that holds the share p of all draws.
+    """
+    world = LinearWorld(noise, n_coordinates, seed=0)
+    voices, new = world.people(300, seed=1), world.people(1500, seed=2)
+    head = fit_voice_head(voices, VoiceHeadConfig(true_ridge=1.0, teacher_ridge=1.0))
+    predicted = new.descriptors.float() @ head.weight.T + head.bias
+    whitened = torch.linalg.solve(head.spread.T.double(), (new.true - predicted).T).T
+    distance = whitened.square().sum(dim=1).numpy()  # of each true code, squared
+    for stated in (0.5, 0.8, 0.95):
+        inside = np.mean(distance < chi2(n_coordinates).ppf(stated))
+        assert abs(inside - stated) < tolerance(stated, len(new.true)), (stated, inside)
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
+def test_calibration_single_coordinates_spread_as_those_of_new_people(noise: float) -> None:
+    world = LinearWorld(noise, 30, seed=3)
+    voices, new = world.people(300, seed=4), world.people(1500, seed=5)
+    head = fit_voice_head(voices, VoiceHeadConfig())
+    residual = new.true - (new.descriptors.float() @ head.weight.T + head.bias)
+    ratio = head.spread.double().square().sum(dim=0).sqrt() / residual.square().mean(dim=0).sqrt()
+    assert ratio.mean() == pytest.approx(1.0, abs=0.05)
+    assert ((ratio > 0.85) & (ratio < 1.15)).all()
+
+
+def tolerance(stated: float, n_people: int) -> float:
+    """Three binomial standard errors, and as much for the 300 people who were learned from."""
+    error = float(np.sqrt(stated * (1 - stated)))
+    return 3 * error * (n_people**-0.5 + 300**-0.5)
+
+
+class LinearWorld:
+    """People whose voices and faces are linear in hidden traits, with Gaussian noise."""
+
+    def __init__(self, noise: float, n_coordinates: int, seed: int) -> None:
+        generator = seeded(seed)
+        self.noise, self.n_coordinates, self.n_traits, self.n_descriptors = (
+            noise, n_coordinates, 8, 40,
+        )  # fmt: skip
+        self.voice, self.face, self.mixing = (
+            torch.randn(*shape, generator=generator, dtype=torch.float64) / shape[0] ** 0.5
+            for shape in ((8, 40), (8, n_coordinates), (n_coordinates, n_coordinates))
+        )
+
+    def people(self, n_people: int, seed: int) -> VoicesAndFaces:
+        """One clip each; the teacher sees the face through a shrinking, biased map."""
+        generator = seeded(seed)
+
+        def normal(size: int) -> Tensor:
+            return torch.randn(n_people, size, generator=generator, dtype=torch.float64)
+
+        traits = normal(self.n_traits)
+        face = traits @ self.face + self.noise * normal(self.n_coordinates) @ self.mixing + 1.0
+        descriptors = traits @ self.voice + 0.3 * normal(self.n_descriptors)
+        teacher = 0.6 * traits @ self.face + 0.2 * normal(self.n_coordinates) - 0.5
+        persons = tuple(f"p{number:04d}" for number in range(n_people))
+        return VoicesAndFaces(descriptors, 30, teacher, face, self.n_coordinates - 2, persons)

@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 from speech2face.cli.main import main
+from speech2face.configuration import with_differences
 from speech2face.face.vgg_face import VGGFace, VGGFaceConfig, header_of
 from speech2face.models.checkpoint import load_checkpoint
 from speech2face.models.face_decoder import FaceDecoder
-from speech2face.training.config import VoiceEncoderTraining, with_differences
-from speech2face.training.experiments import load_face_decoder
+from speech2face.training.config import VoiceEncoderTraining
+from speech2face.training.recipes.paper import load_face_decoder
 from speech2face.training.tracking import Run
 
 DECODER = ("model.hidden_size=16", "model.landmark_widths=[16]", "model.base_size=8",
@@ -56,7 +57,7 @@ def test_the_decoders_frame_is_the_mean_of_the_training_landmarks(
 def test_all_three_terms_of_eq_1_train_with_their_frozen_layers(
     features: Path, tmp_path: Path, decoder_run: Path, vgg_face: Path
 ) -> None:
-    before = load_checkpoint(decoder_run).weights
+    before = load_checkpoint(decoder_run).modules["face_decoder"]
     frozen = (f"face_decoder={decoder_run}", f"vgg_face={vgg_face}")
     run = tmp_path / "encoder"
     assert main(arguments("voice-encoder", features, run, *ENCODER, *SHORT, *frozen)) == 0
@@ -65,7 +66,7 @@ def test_all_three_terms_of_eq_1_train_with_their_frozen_layers(
     assert len(train) == 3 and all(names <= line.keys() for line in train)
     by_hand = train[0]["decoder"] + 0.025 * train[0]["feature"] + 200 * train[0]["distillation"]
     assert train[0]["total"] == pytest.approx(by_hand, rel=1e-5)
-    after = load_checkpoint(decoder_run).weights
+    after = load_checkpoint(decoder_run).modules["face_decoder"]
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -133,7 +134,9 @@ def test_a_decoder_for_another_size_of_feature_is_refused(
     from speech2face.training.state import start_state
 
     other = FaceDecoder(replace(decoder_config, feature_size=5))  # type: ignore[type-var]
-    Run(tmp_path / "other").save(start_state(other, AdamConfig(), Plan()))
+    modules = {"face_decoder": other}
+    state = start_state("paper face decoder", other.config, modules, AdamConfig(), Plan())
+    Run(tmp_path / "other").save(state)
     settings = (*ENCODER, *SHORT, "lambdas.distillation=0", f"face_decoder={tmp_path / 'other'}")
     assert main(arguments("voice-encoder", features, tmp_path / "run", *settings)) == 1
     assert "takes face features of size 5" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The two trainings put together: features, network, frozen layers, loop."""
+"""The two trainings of the paper: prepared features, networks, frozen layers and the loop."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,23 +12,25 @@ import torch
 
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import n_frames
+from speech2face.configuration import restored, to_json, to_toml
 from speech2face.data.datasets import FaceBatch, FeatureShards, VoiceBatch, in_order, shuffled
 from speech2face.errors import Speech2FaceError
 from speech2face.face.vgg_face import VGGFace, load_vgg_face
-from speech2face.models.checkpoint import load_checkpoint, restore_config, restore_weights
+from speech2face.files import write_whole
+from speech2face.models.checkpoint import Checkpoint, Family, load_checkpoint, restored_module
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
-from speech2face.models.voice_encoder import VoiceEncoder
+from speech2face.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from speech2face.training.balance import balanced, measure
 from speech2face.training.config import (
     FaceDecoderTraining,
     Lambdas,
     VoiceEncoderTraining,
-    to_json,
-    to_toml,
 )
 from speech2face.training.loop import fit
 from speech2face.training.state import TrainState, start_state
 from speech2face.training.step import (
+    FACE_DECODER,
+    VOICE_ENCODER,
     FaceTerms,
     VoiceTerms,
     face_decoder_step,
@@ -38,6 +40,8 @@ from speech2face.training.step import (
 )
 from speech2face.training.tracking import Run
 
+ENCODER_FAMILY: Family = "paper voice encoder"
+DECODER_FAMILY: Family = "paper face decoder"
 PILOT = "pilot"  # folder inside the run directory
 LAMBDAS = "lambdas.toml"
 BALANCE_BATCHES = 32  # the gradients of the rule are means over so many
@@ -58,7 +62,8 @@ def train_voice_encoder(
     run.begin(_settings(config, train))
     with _seeded(config.plan.seed):
         model = VoiceEncoder(config.model).to(device)
-    state = start_state(model, config.adam, config.plan)
+    modules = {VOICE_ENCODER: model}
+    state = start_state(ENCODER_FAMILY, config.model, modules, config.adam, config.plan)
     read = _voice_reader(config, val, device)
     held_out = partial(in_order, read, n_samples=len(val), batch_size=config.plan.batch_size)
     return fit(
@@ -85,7 +90,8 @@ def train_face_decoder(
     mean_landmarks = train.read("landmarks", range(len(train))).mean(dim=0)  # [68, 2]
     with _seeded(config.plan.seed):
         model = FaceDecoder(config.model, mean_landmarks).to(device)
-    state = start_state(model, config.adam, config.plan)
+    modules = {FACE_DECODER: model}
+    state = start_state(DECODER_FAMILY, config.model, modules, config.adam, config.plan)
     plan = config.plan
     return fit(
         state,
@@ -130,24 +136,41 @@ def balance_voice_encoder(
     magnitudes = measure(state, islice(batches, BALANCE_BATCHES), terms)
     lambdas = balanced(config.lambdas, magnitudes)
     measured = ", ".join(f"{name} {value:.4g}" for name, value in magnitudes.items())
-    (folder / LAMBDAS).write_text(
+    text = (
         f"# Weights of Eq. (1) by the paper's rule, measured at iteration {at_iteration}.\n"
         f"# Mean gradient magnitudes of the unweighted terms with respect to v_s: {measured}.\n"
         f"[lambdas]\n{to_toml(lambdas)}\n"
     )
+    write_whole(folder / LAMBDAS, text.encode())
     return lambdas, magnitudes
 
 
-def load_face_decoder(folder: Path) -> FaceDecoder:
-    """Frozen face decoder of a run directory.
+def load_voice_encoder(folder: Path) -> VoiceEncoder:
+    """Frozen voice encoder of a run directory.
 
     Raises:
         Speech2FaceError: the folder holds no checkpoint, or that of another network.
     """
-    checkpoint = load_checkpoint(folder)
-    decoder = FaceDecoder(restore_config(FaceDecoderConfig, checkpoint.config, str(folder)))
-    restore_weights(decoder, checkpoint.weights, str(folder))
-    return decoder.requires_grad_(False).eval()
+    return voice_encoder_of(load_checkpoint(folder, ENCODER_FAMILY), str(folder))
+
+
+def load_face_decoder(folder: Path) -> FaceDecoder:
+    """Frozen face decoder of a run directory; errors as of `load_voice_encoder`."""
+    return face_decoder_of(load_checkpoint(folder, DECODER_FAMILY), str(folder))
+
+
+def voice_encoder_of(checkpoint: Checkpoint, path: str) -> VoiceEncoder:
+    """Frozen voice encoder of a checkpoint that came from `path`."""
+    config = restored(VoiceEncoderConfig, checkpoint.config, path)
+    network = restored_module(lambda: VoiceEncoder(config), checkpoint, VOICE_ENCODER, path)
+    return network.requires_grad_(False).eval()
+
+
+def face_decoder_of(checkpoint: Checkpoint, path: str) -> FaceDecoder:
+    """Frozen face decoder of a checkpoint that came from `path`."""
+    config = restored(FaceDecoderConfig, checkpoint.config, path)
+    network = restored_module(lambda: FaceDecoder(config), checkpoint, FACE_DECODER, path)
+    return network.requires_grad_(False).eval()
 
 
 def _voice_terms(config: VoiceEncoderTraining, face_feature: str, device: str) -> VoiceTerms:

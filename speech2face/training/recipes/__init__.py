@@ -1,0 +1,1 @@
+"""One file per trained system: which data, networks, terms and settings become a model."""
