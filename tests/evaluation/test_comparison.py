@@ -149,6 +149,9 @@ def test_distractors_without_a_gender_give_no_oracle_and_are_in_no_stratum() -> 
     assert scores["1:2 G"].details["trials"] == 90 * 44  # other clips of the gender, nobody else
     closed = judge(comparison.closed(), comparison.systems[0], "r")
     assert closed["1:2 U"].oracle == pytest.approx(1 - 44 / 89 / 2)
+    assert comparison.distractors is not None
+    no_column = replace(comparison, distractors=replace(comparison.distractors, labels={}))
+    assert judged(no_column) == scores
 
 
 def test_distractors_keep_the_gender_that_they_are_labelled_with() -> None:
