@@ -138,17 +138,17 @@ def predict(
     for number in range(N_FOLDS):
         held, kept = (rows.nonzero()[:, 0] for rows in (fold == number, fold != number))
         embedded = fit_embedded(encoder, taken(measured, kept), config)
-        model = embedded.model
+        draws = embedded.model.draws
         part = standardised_residuals(embedded, taken(measured, held))
         joint.append(part.joint)
         single.append(part.single)
         with torch.no_grad():
             deviation = (
-                encoder.head(encoder.descriptors(measured.statistics[held])) - model.mean_feature
+                encoder.head(encoder.descriptors(measured.statistics[held])) - draws.mean_feature
             )
             for exaggeration in exaggerations:
-                code = model.mean_feature + (1.0 + exaggeration) * deviation  # [held, D]
-                for row, image in zip(held.tolist(), render(model.face_decoder, code), strict=True):
+                code = draws.mean_feature + (1.0 + exaggeration) * deviation  # [held, D]
+                for row, image in zip(held.tolist(), render(draws.face_decoder, code), strict=True):
                     keep(read[exaggeration], row, len(fold), instruments, image)
         print(f"fold {number + 1} of {N_FOLDS}", file=sys.stderr, flush=True)
     return read, Coverage(np.concatenate(joint), np.concatenate(single))
@@ -169,9 +169,9 @@ def standardised_residuals(embedded: Embedded, unheard: Measurements) -> Coverag
     frame = space.mean_landmarks(landmarks.shape[1])
     true = space.encode(landmarks, to_frame(unheard.pictures[CANONICAL], landmarks, frame))
     with torch.no_grad():
-        voice = model.voice_encoder
+        voice = model.hears
         residual = (true - voice.head(voice.descriptors(unheard.statistics))).double()  # [M, D]
-    spread = model.spread.double()  # [D, D]
+    spread = model.draws.spread.double()  # [D, D]
     whitened = torch.linalg.solve(spread.T, residual.T).T  # [M, D]
     deviation = spread.square().sum(dim=0).sqrt()  # [D]
     return Coverage(whitened.square().sum(dim=1).numpy(), (residual / deviation).numpy())

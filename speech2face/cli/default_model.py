@@ -16,8 +16,9 @@ from speech2face.extras import missing_extra
 DESCRIPTION = """\
 Train the embedded model from the clips of the paper's project page, and write
 
-  OUT/default.onnx                 the model: waveform in, face out
-  OUT/default.json                 its card: digest, licence, provenance, recipe
+  OUT/default.onnx                 what hears: a voice becomes a face feature
+  OUT/default-face.onnx            what draws: a face feature becomes a face
+  OUT/default.json                 the card: digests, licence, provenance, recipe
   OUT/default-photo.safetensors    what lets it make faces from photos as well (F2F)
 
 DIR is a checkout of the page's repository, or the prepared folder (with manifest.jsonl). Only its
@@ -141,11 +142,11 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
     }
     return release(
         embedded.model,
-        (embedded.photo.weight, embedded.photo.bias),
         out,
         said=said,
         recorded=recorded,
         speech=torch.from_numpy(speech),
+        photo=(embedded.photo.weight, embedded.photo.bias),
     )
 
 

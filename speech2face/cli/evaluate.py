@@ -175,9 +175,9 @@ def _evaluate_clips(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 def _photos(arguments: argparse.Namespace, pipeline: Any) -> Any:
     """The model for photos, if it came with a photo map and no folder of F2F is given."""
-    from speech2face.inference.photo import draw_map_path, photo_pipeline_of
+    from speech2face.inference.photo import photo_map_path_of, photo_pipeline_of
 
-    if arguments.f2f is not None or not draw_map_path(arguments.model).is_file():
+    if arguments.f2f is not None or not photo_map_path_of(arguments.model).is_file():
         return None
     return photo_pipeline_of(pipeline, arguments.model)
 

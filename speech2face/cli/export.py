@@ -13,8 +13,9 @@ from speech2face.errors import Speech2FaceError
 DESCRIPTION = """\
 Write the model of a finished run (of `speech2face default-model`):
 
-  OUT.onnx                 the model: waveform in, face out
-  OUT.json                 its card: digest, licence, provenance, recipe
+  OUT.onnx                 what hears: a voice becomes a face feature
+  OUT-face.onnx            what draws: a face feature becomes a face
+  OUT.json                 the card: digests, licence, provenance, recipe
   OUT-photo.safetensors    what lets it make faces from photos as well (F2F)
 """
 EPILOG = """\
@@ -72,11 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     }
     written = release(
         embedded.model,
-        (embedded.photo.weight, embedded.photo.bias),
         out.parent,
         said=said,
         recorded={"recipe": to_json(config), "torch": torch.__version__},
         speech=speech,
+        photo=(embedded.photo.weight, embedded.photo.bias),
     )
     print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -21,14 +21,15 @@ def add_parser(subparsers: Any) -> None:
     verifying = actions.add_parser(
         "verify",
         help="compare SHA-256 digests",
-        description="Compare each embedded model and its photo map with the digests on its card.",
+        description="Compare every file of each embedded model with the digests on its card.",
     )
     verifying.set_defaults(run=_verify)
 
 
 def _list(_: argparse.Namespace) -> int:
     for model in hub.list_models():
-        size = f"{model.path.stat().st_size / 1e6:.1f} MB" if model.is_present else "missing"
+        n_bytes = model.size_bytes
+        size = "incomplete" if n_bytes is None else f"{n_bytes / 1e6:.1f} MB"
         licence = model.card.get("licence", "licence not stated")
         print(f"{model.name}  {size}  {licence}  {model.path}")
     return 0

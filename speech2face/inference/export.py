@@ -1,16 +1,20 @@
-"""From a trained model to one ONNX file: waveform in, face out, and a card that says what it is.
+"""From a trained model to two ONNX files: what hears a voice, and what draws a face.
 
-The file holds everything, audio front end and warp included, so that `inference/pipeline.py` needs
-onnxruntime and no torch. Large weights of linear and convolution layers are stored as int8 with one
-scale a channel, whatever else is large as float16. The nodes that make float32 of them follow each,
-and onnxruntime folds them away when it opens the file: the arithmetic stays float32. Rounding
-happens *before* the export, in `as_stored`, so that torch and ONNX hold the same numbers; what is
-derived from constants (Fourier kernels, mel bands) keeps every digit.
+    NAME.onnx         waveform [1, L]  ->  feature [1, D], v_s
+    NAME-face.onnx    feature [N, D], exaggeration [N], draw [N, R]
+                      ->  image [N, 3, 224, 224], landmarks [N, 68, 2], drawn_feature [N, D], v'
+
+The files hold everything, audio front end and warp included, so that `inference/pipeline.py` needs
+onnxruntime and no torch. Both carry the card of the model, and the hearing graph names the SHA-256
+of its face graph. Large weights of linear and convolution layers are stored as int8 with one scale
+per channel, whatever else is large as float16. The nodes that make float32 of them are folded away
+by onnxruntime when it opens the file: the arithmetic stays float32. Rounding happens *before* the
+export, in `as_stored`, so that torch and ONNX hold the same numbers; what is derived from constants
+(Fourier kernels, mel bands) keeps every digit.
 """
 
 import copy
 import json
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,17 +25,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speech2face.audio.segment import N_SAMPLES
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
+from speech2face.files import write_whole
 from speech2face.inference.pipeline import (
-    IMAGE_SIZE,
+    DRAWS,
+    HEARS,
     METADATA_KEY,
-    N_LANDMARKS,
+    Shape,
+    face_outputs,
     load_model,
 )
+from speech2face.models.hub import face_graph_path, sha256_of
 from speech2face.models.speech2face import Speech2Face
 from speech2face.models.stored import Quantised, as_stored, is_large, quantise
 
@@ -50,30 +58,42 @@ _KNOWN_NOTICES: tuple[tuple[str, type[Warning]], ...] = (
 def export(
     model: Speech2Face, path: Path, card: Mapping[str, Any], *, full_precision: bool = False
 ) -> None:
-    """Write `model` as one ONNX graph that `load_model` opens.
-
-    Inputs are `waveform [1, L]`, `exaggeration [1]` and `draw [1, R]`; outputs `image
-    [1, 3, 224, 224]`, `feature [1, D]` and `landmarks [1, 68, 2]`, all float32.
+    """Write `model` as the two ONNX graphs that `load_model` opens: `path` and its face graph.
 
     Args:
-        path: the file to write; it is replaced in one rename, or left as it was.
+        path: the hearing graph; each file is replaced in one rename, or left as it was.
         card: what the model says of itself, plain values for JSON; the keys of `ModelCard` are
             required, licence and training data belong there too.
-        full_precision: store every weight as float32. Otherwise the graph computes what
+        full_precision: store every weight as float32. Otherwise the graphs compute what
             `as_stored(model)` computes.
 
     Raises:
-        Speech2FaceError: the card does not fit the model, or the file cannot be written.
+        Speech2FaceError: the card does not fit the model, the faces have another size than the
+            contract's, or a file cannot be written.
     """
     onnx = _onnx()
-    described = _describe(card, model)
-    graph = _trace(model if full_precision else as_stored(model), onnx)
-    if not full_precision:
-        _store_small(graph, onnx)
-    _state_shapes(graph, model)
-    onnx.helper.set_model_props(graph, {METADATA_KEY: described})
-    onnx.checker.check_model(graph)
-    _write(graph.SerializeToString(deterministic=True), path)
+    _refuse_other_card(card, model)
+    model = copy.deepcopy(model if full_precision else as_stored(model)).cpu().eval()
+    faces = {
+        "feature": model.draws.mean_feature.expand(2, -1),  # two, as one is traced as a constant
+        "exaggeration": torch.zeros(2),
+        "draw": torch.zeros(2, model.draw_size),
+    }
+    outputs = face_outputs(model.feature_size)
+    axes = {name: {0: "n_faces"} for name in (*faces, *outputs)}
+    drawing = _graph(model.draws, faces, outputs, axes, onnx)
+    face_content = _finished(drawing, dict(card) | {"part": DRAWS}, onnx, full_precision)
+    hearing = _graph(
+        model.hears,
+        {"waveform": torch.zeros(1, N_SAMPLES)},
+        {"feature": (1, model.feature_size)},
+        {"waveform": {1: "n_samples"}},
+        onnx,
+    )
+    said = dict(card) | {"part": HEARS, "face_sha256": sha256_of(face_content)}
+    content = _finished(hearing, said, onnx, full_precision)
+    write_whole(face_graph_path(path), face_content)
+    write_whole(path, content)
 
 
 def verify_parity(
@@ -84,63 +104,81 @@ def verify_parity(
     exaggeration: float = 0.0,
     draw: Tensor | None = None,
 ) -> float:
-    """Largest difference between the image of `model` in torch and that of the file, in 0..1.
+    """Largest difference between the image of `model` in torch and that of the files, in 0..1.
 
     Args:
-        model: what was exported; `as_stored` of it, unless the file is of full precision.
+        model: what was exported; `as_stored` of it, unless the files are of full precision.
         waveform: speech at 16 kHz, `[1, L]`.
         draw: standard normal coordinates, `[1, R]`; zeros unless given.
     """
-    draw = torch.zeros(1, len(model.spread)) if draw is None else draw
-    inputs = {
-        "waveform": waveform,
-        "exaggeration": torch.tensor([float(exaggeration)]),
-        "draw": draw,
-    }
+    draw = torch.zeros(1, model.draw_size) if draw is None else draw
+    alpha = torch.tensor([float(exaggeration)])
     with torch.no_grad():
-        ours = model(**inputs).image.numpy()  # [1, 3, 224, 224]
-    session = load_model(path).session
-    (theirs,) = session.run(["image"], {name: value.numpy() for name, value in inputs.items()})
+        ours = model(waveform, alpha, draw).image.numpy()  # [1, 3, 224, 224]
+    pipeline = load_model(path)
+    (feature,) = pipeline.hearing.run(["feature"], {"waveform": waveform.numpy()})
+    inputs = {"feature": feature, "exaggeration": alpha.numpy(), "draw": draw.numpy()}
+    (theirs,) = pipeline.drawing.run(["image"], inputs)
     return float(np.abs(ours - theirs).max())
 
 
-def _describe(card: Mapping[str, Any], model: Speech2Face) -> str:
-    """The card as JSON, once it is known to be one and to be that of `model`."""
+def _refuse_other_card(card: Mapping[str, Any], model: Speech2Face) -> None:
+    """Raise unless the card is that of the model and can be written."""
     if missing := [key for key in _CARD_KEYS if key not in card]:
         raise Speech2FaceError(f"the card lacks {missing}", "describe the model whole")
-    draw_size, feature_size = model.spread.shape
-    sizes = {"feature_size": feature_size, "draw_size": draw_size}
+    sizes = {"feature_size": model.feature_size, "draw_size": model.draw_size}
     for name, size in sizes.items():
         if card[name] != size:
             problem = f"the card says {name} {card[name]}, the model has {size}"
             raise Speech2FaceError(problem, "describe the model that is exported")
     try:
-        return json.dumps(dict(card), allow_nan=False, sort_keys=True)
+        json.dumps(dict(card), allow_nan=False)
     except (TypeError, ValueError) as error:
         problem = f"the card cannot be written as JSON ({error})"
         raise Speech2FaceError(problem, "describe the model in plain values") from error
 
 
-def _trace(model: Speech2Face, onnx: ModuleType) -> Any:
-    """ONNX graph of `model` for any number of samples.
+def _graph(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Shape],
+    open_axes: Mapping[str, Mapping[int, str]],
+    onnx: ModuleType,
+) -> Any:
+    """ONNX graph of a module that states the sizes of its outputs, which tracing leaves open.
 
     By tracing: how many windows there are follows from the length, which is data to the newer
     exporter.
     """
-    example = (torch.zeros(1, N_SAMPLES), torch.zeros(1), torch.zeros(1, len(model.spread)))
     with tempfile.TemporaryDirectory() as folder, _without_known_notices(), torch.no_grad():
         traced = Path(folder) / "traced.onnx"
         torch.onnx.export(
-            copy.deepcopy(model).cpu().eval(),
-            example,
+            module,
+            tuple(inputs.values()),
             str(traced),
             dynamo=False,
             opset_version=OPSET,
-            input_names=["waveform", "exaggeration", "draw"],
-            output_names=["image", "feature", "landmarks"],
-            dynamic_axes={"waveform": {1: "n_samples"}},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes=open_axes,
         )
-        return onnx.load(str(traced))
+        graph = onnx.load(str(traced))
+    for output in graph.graph.output:
+        dimensions = output.type.tensor_type.shape.dim
+        for dimension, size in zip(dimensions, outputs[output.name], strict=True):
+            if size is not None:
+                dimension.dim_value = size
+    return graph
+
+
+def _finished(graph: Any, card: Mapping[str, Any], onnx: ModuleType, full_precision: bool) -> bytes:
+    """Content of the file: weights stored small, the card in the metadata."""
+    if not full_precision:
+        _store_small(graph, onnx)
+    onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(dict(card), sort_keys=True)})
+    onnx.checker.check_model(graph)
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content
 
 
 def _store_small(graph: Any, onnx: ModuleType) -> None:
@@ -194,33 +232,6 @@ def _exact_half(value: Any) -> Any:
     with np.errstate(over="ignore"):
         half = value.astype(np.float16)
     return half if np.array_equal(half.astype(np.float32), value) else None
-
-
-def _state_shapes(graph: Any, model: Speech2Face) -> None:
-    """Write the sizes of what comes out into the graph; tracing leaves some of them open."""
-    shapes = {
-        "image": (1, 3, IMAGE_SIZE, IMAGE_SIZE),
-        "feature": (1, len(model.mean_feature)),
-        "landmarks": (1, N_LANDMARKS, 2),
-    }
-    for output in graph.graph.output:
-        dimensions = output.type.tensor_type.shape.dim
-        for dimension, size in zip(dimensions, shapes[output.name], strict=True):
-            dimension.dim_value = size
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Replace `path` by `content` in one rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as refused:
-        problem = f"the model cannot be written ({refused.strerror})"
-        remedy = "give a file in a folder with room to write"
-        raise Speech2FaceError(problem, remedy, str(path)) from refused
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,14 +1,13 @@
-"""From a photo to a face, with the very file that makes faces from voices (F2F).
+"""From a photo to a face, with the very graph that draws the faces of voices (F2F).
 
-The exported graph has no input for a photo, and needs none: at exaggeration -1 it forgets the voice
-and decodes `mean + draw @ S`. So a linear map from a recogniser's feature of the photo to `draw`
-coordinates is all that is missing. It lies beside the model, as `NAME-photo.safetensors`. F2F is
-what the decoder makes of a true face: the ceiling of what a voice can be expected to give.
+A linear map from a recogniser's feature of the photo to the model's face feature takes the place of
+the hearing graph. It lies beside the model, as `NAME-photo.safetensors`. F2F is what the decoder
+makes of a true face: the best that a voice can be expected to give.
 """
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from speech2face.inference.pipeline import Face, Floats, Pipeline, load_model
 from speech2face.models import hub
 from speech2face.records import parse_json_object
 
-FORMAT = 1
+FORMAT = 2  # 1 led to coordinates of the draw
 HEADER = "speech2face"  # key of the one entry in the file's header, JSON
 WEIGHT, BIAS = "weight", "bias"
 
@@ -32,18 +31,18 @@ _MAKE_AGAIN = "make the model and its photo map again: speech2face default-model
 
 
 @dataclass(frozen=True, eq=False)
-class DrawMap:
-    """Linear map from a recogniser's feature of a photo to `draw` coordinates of one model."""
+class PhotoMap:
+    """Linear map from a recogniser's feature of a photo to the face feature of one model."""
 
-    weight: Floats  # [R, D_photo]
-    bias: Floats  # [R]
+    weight: Floats  # [D, D_photo]
+    bias: Floats  # [D]
     recogniser: str  # name of the feature
-    model_sha256: str  # of the one model file whose coordinates these are
+    face_sha256: str  # of the one face graph that draws these features
 
-    def __call__(self, feature: NDArray[Any]) -> NDArray[np.float64]:
-        """Coordinates `[R]` of a feature `[D_photo]`."""
-        weight = self.weight.astype(np.float64)
-        return np.asarray(weight @ feature.astype(np.float64) + self.bias)
+    def __call__(self, feature: NDArray[Any]) -> Floats:
+        """Face feature `[D]` of a photo's feature `[D_photo]`."""
+        mapped = self.weight.astype(np.float64) @ feature.astype(np.float64) + self.bias
+        return mapped.astype(np.float32)
 
 
 class PhotoPipeline:
@@ -52,7 +51,7 @@ class PhotoPipeline:
     def __init__(
         self,
         pipeline: Pipeline,
-        draw_map: DrawMap,
+        photo_map: PhotoMap,
         *,
         detector: FaceDetector | None = None,
         encoder: FaceEncoder | None = None,
@@ -61,17 +60,17 @@ class PhotoPipeline:
 
         Args:
             pipeline: the model.
-            draw_map: made with that very file.
+            photo_map: made with that very file.
             detector: dlib's unless given.
             encoder: the recogniser that the map was fitted to, dlib's unless given.
 
         Raises:
             Speech2FaceError: the map belongs to another model or another recogniser.
         """
-        self.pipeline, self.draw_map = pipeline, draw_map
+        self.pipeline, self.photo_map = pipeline, photo_map
         self.detector = detector or DlibDetector()
         self.encoder = encoder or DlibFaceEncoder(self.detector)
-        _refuse_strangers(pipeline, draw_map, self.encoder)
+        _refuse_strangers(pipeline, photo_map, self.encoder)
 
     def reconstruct(
         self, photo: str | os.PathLike[str] | RGBImage, *, exaggeration: float = 0.0
@@ -98,8 +97,7 @@ class PhotoPipeline:
     ) -> Face:
         """The same for a face that is already located, or assumed to be there."""
         feature = self.encoder.encode_located([image], [located])[0]  # [D_photo]
-        face = self.pipeline.face_at((1.0 + exaggeration) * self.draw_map(feature))
-        return replace(face, exaggeration=exaggeration)
+        return self.pipeline.draw(self.photo_map(feature), exaggeration=exaggeration)
 
 
 def load_photo_pipeline(
@@ -121,29 +119,28 @@ def photo_pipeline_of(
     pipeline: Pipeline, model: str | os.PathLike[str] | None = None
 ) -> PhotoPipeline:
     """The same for a model that is open already."""
-    return PhotoPipeline(pipeline, read_draw_map(draw_map_path(model)))
+    return PhotoPipeline(pipeline, read_photo_map(photo_map_path_of(model)))
 
 
-def draw_map_path(model: str | os.PathLike[str] | None = None) -> Path:
-    """Where the photo map of a model lies: `NAME-photo.safetensors` beside `NAME.onnx`."""
+def photo_map_path_of(model: str | os.PathLike[str] | None = None) -> Path:
+    """Where the photo map of a model lies, given as for `load_model`."""
     name = hub.DEFAULT if model is None else os.fspath(model)
-    path = hub.embedded(name).path if name in hub.EMBEDDED else Path(name)
-    return path.with_name(f"{path.stem}-photo.safetensors")
+    return hub.photo_map_path(hub.embedded(name).path if name in hub.EMBEDDED else Path(name))
 
 
-def write_draw_map(draw_map: DrawMap, path: Path) -> None:
-    """Write `draw_map`; the caller sees to it that a half-written file is not found."""
+def write_photo_map(photo_map: PhotoMap, path: Path) -> None:
+    """Write `photo_map`; the caller sees to it that a half-written file is not found."""
     save_file = _safetensors().numpy.save_file
     header = {
         "format": FORMAT,
-        "recogniser": draw_map.recogniser,
-        "model_sha256": draw_map.model_sha256,
+        "recogniser": photo_map.recogniser,
+        "face_sha256": photo_map.face_sha256,
     }
-    tensors = {WEIGHT: draw_map.weight, BIAS: draw_map.bias}
+    tensors = {WEIGHT: photo_map.weight, BIAS: photo_map.bias}
     save_file(tensors, str(path), metadata={HEADER: json.dumps(header, sort_keys=True)})
 
 
-def read_draw_map(path: Path) -> DrawMap:
+def read_photo_map(path: Path) -> PhotoMap:
     """The photo map in a file.
 
     Raises:
@@ -160,21 +157,20 @@ def read_draw_map(path: Path) -> DrawMap:
             weight, bias = file.get_tensor(WEIGHT), file.get_tensor(BIAS)
         if header["format"] != FORMAT or bias.shape != weight.shape[:1] or weight.ndim != 2:
             raise ValueError(f"format {header['format']}, shapes {weight.shape}, {bias.shape}")
-        return DrawMap(weight, bias, str(header["recogniser"]), str(header["model_sha256"]))
+        return PhotoMap(weight, bias, str(header["recogniser"]), str(header["face_sha256"]))
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise Speech2FaceError(f"not a photo map ({error})", _MAKE_AGAIN, str(path)) from error
 
 
-def _refuse_strangers(pipeline: Pipeline, draw_map: DrawMap, encoder: FaceEncoder) -> None:
+def _refuse_strangers(pipeline: Pipeline, photo_map: PhotoMap, encoder: FaceEncoder) -> None:
     card = pipeline.card
-    if draw_map.model_sha256 != card.sha256:
-        problem = f"the photo map belongs to another model file than {card.name!r}"
+    if photo_map.face_sha256 != card.face_sha256:
+        problem = f"the photo map belongs to another model than {card.name!r}"
         raise Speech2FaceError(problem, _MAKE_AGAIN)
-    if (draw_map.recogniser, len(draw_map.bias)) != (encoder.name, card.draw_size):
-        problem = (
-            f"the photo map leads from {draw_map.recogniser} to {len(draw_map.bias)} coordinates, "
-            f"wanted are {encoder.name} and {card.draw_size}"
-        )
+    found = (photo_map.recogniser, photo_map.weight.shape)
+    wanted = (encoder.name, (card.feature_size, encoder.size))
+    if found != wanted:
+        problem = f"the photo map is {found[1]} of {found[0]}, wanted is {wanted[1]} of {wanted[0]}"
         raise Speech2FaceError(problem, _MAKE_AGAIN)
 
 

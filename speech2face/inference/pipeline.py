@@ -1,14 +1,21 @@
-"""From a voice to a face: one onnxruntime session over one graph, waveform in, image out.
+"""From a voice to a face by onnxruntime: one session hears, a second one draws.
 
-What is evaluated is what ships: every command
-that makes a face goes through `Pipeline`. A model file is a stranger's: whatever is not our graph
-is refused in a sentence, and no file beside it is ever opened.
+    NAME.onnx         waveform [1, L]  ->  feature [1, D], v_s
+    NAME-face.onnx    feature [N, D], exaggeration [N], draw [N, R]
+                      ->  image [N, 3, 224, 224], landmarks [N, 68, 2], drawn_feature [N, D], v'
+
+So a slider, or further faces of one voice, draw again without hearing again. What is evaluated is
+what ships: every command that makes a face goes through `Pipeline`. A model file is a stranger's:
+whatever is not our graph is refused in a sentence, and of other files only the face graph is opened
+whose SHA-256 the hearing graph names.
 """
 
+import operator
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +30,9 @@ from speech2face.records import parse_json_object
 if TYPE_CHECKING:  # at run time Pillow is imported with the first face
     from PIL.Image import Image
 
-FORMAT = 1  # of the exported graph and its metadata
+FORMAT = 2  # of the exported graphs and their metadata; 1 had both parts in one file
 METADATA_KEY = "speech2face"
+HEARS, DRAWS = "hears", "draws"  # which part a graph is, in its metadata
 IMAGE_SIZE = 224  # pixels, both ways
 N_LANDMARKS = 68
 EXAGGERATIONS = (
@@ -34,15 +42,18 @@ EXAGGERATIONS = (
 THREADS = 2  # a third less time than one takes; more gain little on windows of three seconds
 MAX_SIZE = 1_000_000  # of a feature or a draw that a model file may ask for
 MAX_MODEL_BYTES = 2**31  # protobuf's own limit
+FACES_AT_ONCE = 4  # further faces are drawn in groups of this size, however many are asked for
 
 _EXPORT = "give a file that `speech2face export` wrote"
 
 Floats = NDArray[np.float32]
+Shape = tuple[int | None, ...]  # None: any size
+Voice = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What an exported model says of itself, and the digest of its file."""
+    """What an exported model says of itself, and the digest of its hearing graph."""
 
     name: str
     format: int
@@ -50,7 +61,8 @@ class ModelCard:
     default_exaggeration: float
     feature_size: int  # D
     draw_size: int  # R, coordinates of the spread of equally likely faces
-    sha256: str
+    sha256: str  # of the hearing graph, which names that of the face graph
+    face_sha256: str
     # All that its metadata says, such as licence and training data.
     details: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -71,9 +83,9 @@ class Face:
     """A face consistent with the voice; never the speaker's face."""
 
     image: "Image"  # 224 x 224, RGB
-    feature: Floats  # [D], the face feature heard in the voice
+    feature: Floats  # [D]: v', the face feature as it was drawn, exaggeration included
     landmarks: Floats  # [68, 2] in pixels of the image, (x, y)
-    seconds: float  # of speech that were heard
+    seconds: float  # of speech that were heard; 0 if none was
     exaggeration: float  # how far from the mean face it was pushed
     likely: tuple["Image", ...] = ()  # further faces that the voice fits as well
     truncated: bool = False  # the recording went on; only its beginning was heard
@@ -83,88 +95,170 @@ class Face:
 class Pipeline:
     """An exported model, ready to turn voices into faces. Same voice, same face, in any order."""
 
-    def __init__(self, session: Any, card: ModelCard) -> None:
-        self.session = session
+    def __init__(self, hearing: Any, drawing: Any, card: ModelCard) -> None:
+        """Use two onnxruntime sessions that `load_model` has checked."""
+        self.hearing, self.drawing = hearing, drawing
         self.card = card
 
     def reconstruct(
         self,
-        voice: str | os.PathLike[str] | NDArray[Any],
+        voice: Voice,
         *,
         sample_rate: int | None = None,
         exaggeration: float | None = None,
         draws: int = 0,
         seed: int = 0,
     ) -> Face:
-        """Make a face that is consistent with a voice.
+        """Make a face that is consistent with a voice: `draw` what `hear` says of it.
 
         Args:
-            voice: any file PyAV decodes, or samples `[L]`, `[C, L]` or `[L, C]`. All of the first
-                five minutes are heard; what is shorter than six seconds is repeated.
+            voice: as for `hear`.
+            sample_rate: as for `hear`.
+            exaggeration: as for `draw`.
+            draws: as for `draw`.
+            seed: as for `draw`.
+
+        Raises:
+            Speech2FaceError: a voice that cannot be used, or a setting out of range.
+        """
+        alpha, n_draws = self._alpha(exaggeration), _whole(draws, "draws")
+        seed = _whole(seed, "seed")
+        recording = _recording(voice, sample_rate)
+        face = self.draw(self._feature(recording), exaggeration=alpha, draws=n_draws, seed=seed)
+        return replace(
+            face,
+            seconds=recording.seconds,
+            truncated=recording.truncated,
+            damaged=recording.damaged,
+        )
+
+    def hear(self, voice: Voice, *, sample_rate: int | None = None) -> Floats:
+        """The face feature v_s that the model hears in a voice, `[D]`.
+
+        Args:
+            voice: any file PyAV decodes, by its path, its bytes or opened in binary mode, or
+                samples `[L]`, `[C, L]` or `[L, C]`. All of the first five minutes are heard; what
+                is shorter than six seconds is repeated.
             sample_rate: of samples, in Hz; a file knows its own.
-            exaggeration: alpha of v' = mean + (1 + alpha)(v - mean), -1 to 4; the model's own
+
+        Raises:
+            Speech2FaceError: a voice that cannot be used.
+        """
+        return self._feature(_recording(voice, sample_rate))
+
+    def draw(
+        self,
+        feature: NDArray[Any],
+        *,
+        exaggeration: float | None = None,
+        draws: int = 0,
+        seed: int = 0,
+    ) -> Face:
+        """Draw the face of a feature: one that was heard, or one of a photo.
+
+        Args:
+            feature: v_s, `[D]`.
+            exaggeration: alpha of v' = mean + (1 + alpha)(v_s - mean), -1 to 4; the model's own
                 default unless given.
             draws: how many further, equally likely faces to draw. A voice constrains a face
                 weakly; their spread shows how weakly.
             seed: of the draws. The first faces stay the same when more are drawn.
 
         Raises:
-            Speech2FaceError: a voice that cannot be used, or a setting out of range.
+            Speech2FaceError: another feature than the model's, or a setting out of range.
         """
-        recording = _recording(voice, sample_rate)
-        alpha = _checked_exaggeration(exaggeration, self.card)
-        waveform = tile_to(recording.waveform, N_SAMPLES)[None]  # [1, L]
-        normal = np.random.default_rng(seed).standard_normal((_n_draws(draws), self.card.draw_size))
-        one_face = np.zeros(self.card.draw_size)
-        image, feature, landmarks = self._run(waveform, alpha, one_face)
+        alpha, n_draws = self._alpha(exaggeration), _whole(draws, "draws")
+        heard = self._checked_feature(feature)
+        size = (n_draws, self.card.draw_size)
+        normal = np.random.default_rng(_whole(seed, "seed")).standard_normal(size)
+        images, landmarks, drawn = self._faces(heard, alpha, np.zeros((1, self.card.draw_size)))
         return Face(
-            image=image,
-            feature=feature,
-            landmarks=landmarks,
-            seconds=recording.seconds,
+            image=_as_image(images[0]),
+            feature=drawn[0],
+            landmarks=landmarks[0],
+            seconds=0.0,
             exaggeration=alpha,
-            likely=tuple(self._run(waveform, alpha, draw)[0] for draw in normal),
-            truncated=recording.truncated,
-            damaged=recording.damaged,
+            likely=self._likely(heard, alpha, normal),
         )
 
-    def face_at(self, draw: NDArray[Any]) -> Face:
-        """Make the face that lies `draw` away from the mean face; no voice is heard.
+    def _likely(self, feature: Floats, alpha: float, draws: NDArray[Any]) -> tuple["Image", ...]:
+        """Images of draws `[N, R]`.
 
-        Args:
-            draw: coordinates of the model's spread, `[R]`; zeros are the mean face.
-
-        Raises:
-            Speech2FaceError: another number of coordinates, or one that is not finite.
+        Always in groups of one size: sums are rounded otherwise in groups of another, and a face
+        would depend on how many more are asked for.
         """
-        if draw.shape != (self.card.draw_size,) or not np.isfinite(draw).all():
-            problem = f"coordinates of shape {draw.shape}, or not finite"
-            raise Speech2FaceError(problem, f"give {self.card.draw_size} finite numbers")
-        silence = np.zeros((1, N_SAMPLES), np.float32)  # at -1 the mean face, whatever is heard
-        image, feature, landmarks = self._run(silence, -1.0, draw)
-        return Face(image, feature, landmarks, seconds=0.0, exaggeration=-1.0)
+        likely: list[Image] = []
+        for start in range(0, len(draws), FACES_AT_ONCE):
+            group = draws[start : start + FACES_AT_ONCE]
+            filled = np.zeros((FACES_AT_ONCE, draws.shape[1]))
+            filled[: len(group)] = group
+            images, _, _ = self._faces(feature, alpha, filled)
+            likely += [_as_image(image) for image in images[: len(group)]]
+        return tuple(likely)
+
+    def _feature(self, recording: Recording) -> Floats:
+        """v_s `[D]`."""
+        waveform = tile_to(recording.waveform, N_SAMPLES)[None]  # [1, L]
+        outputs: dict[str, Shape] = {"feature": (1, self.card.feature_size)}
+        (features,) = self._run(self.hearing, {"waveform": waveform}, outputs)  # [1, D]
+        feature: Floats = features[0]
+        return feature
+
+    def _faces(self, feature: Floats, alpha: float, draws: NDArray[Any]) -> list[Floats]:
+        """Images `[N, 3, H, W]`, landmarks `[N, 68, 2]` and v' `[N, D]` of draws `[N, R]`."""
+        n_faces = len(draws)
+        inputs = {
+            "feature": np.repeat(feature[None], n_faces, axis=0),  # [N, D]
+            "exaggeration": np.full(n_faces, alpha, np.float32),
+            "draw": draws.astype(np.float32),
+        }
+        outputs = face_outputs(self.card.feature_size)
+        return self._run(
+            self.drawing,
+            inputs,
+            {name: (n_faces, *shape[1:]) for name, shape in outputs.items()},
+        )
 
     def _run(
-        self, waveform: Floats, alpha: float, draw: NDArray[Any]
-    ) -> tuple["Image", Floats, Floats]:
-        """Image, feature `[D]` and landmarks `[68, 2]` of `[1, L]` samples and an `[R]` draw."""
-        outputs = _output_sizes(self.card)
-        inputs = {
-            "waveform": waveform,
-            "exaggeration": np.array([alpha], np.float32),
-            "draw": draw[None].astype(np.float32),  # [1, R]
-        }
+        self, session: Any, inputs: dict[str, Floats], outputs: dict[str, Shape]
+    ) -> list[Floats]:
+        """The named outputs, once they are known to have their shapes and to be finite."""
         try:
-            image, feature, landmarks = self.session.run(list(outputs), inputs)
+            found: list[Floats] = session.run(list(outputs), inputs)
         except Exception as error:  # onnxruntime's own exceptions have no narrower parent
-            problem = f"the model {self.card.name!r} failed on {waveform.shape[1]} samples"
+            sizes = ", ".join(f"{name} {value.shape}" for name, value in inputs.items())
+            problem = f"the model {self.card.name!r} failed on {sizes}"
             raise Speech2FaceError(problem, "export the model again") from error
-        shapes = (image.shape, feature.shape, landmarks.shape)
-        finite = all(np.isfinite(output).all() for output in (image, feature, landmarks))
-        if shapes != tuple(outputs.values()) or not finite:
+        shapes = [output.shape for output in found]
+        if shapes != list(outputs.values()) or not all(np.isfinite(one).all() for one in found):
             problem = f"the model {self.card.name!r} gave something that is not a face"
             raise Speech2FaceError(problem, "export the model again")
-        return _as_image(image[0]), feature[0], landmarks[0]
+        return found
+
+    def _alpha(self, exaggeration: float | None) -> float:
+        """The exaggeration, checked, or the model's own."""
+        if exaggeration is None:
+            return self.card.default_exaggeration
+        low, high = EXAGGERATIONS
+        try:
+            is_inside = bool(low <= exaggeration <= high)  # also refuses NaN
+        except (TypeError, ValueError):  # text, or several numbers
+            is_inside = False
+        if not is_inside:
+            remedy = f"choose {low:g} (the mean face) to {high:g}"
+            raise Speech2FaceError(f"exaggeration {exaggeration!r} is out of range", remedy)
+        return float(exaggeration)
+
+    def _checked_feature(self, feature: NDArray[Any]) -> Floats:
+        try:
+            given: Floats = np.asarray(feature, np.float32)
+            is_ours = given.shape == (self.card.feature_size,) and bool(np.isfinite(given).all())
+        except (TypeError, ValueError):  # no numbers, or lists of several lengths
+            is_ours = False
+        if not is_ours:
+            problem = f"this is no face feature of the model {self.card.name!r}"
+            raise Speech2FaceError(problem, f"give {self.card.feature_size} finite numbers")
+        return given
 
 
 def load_model(
@@ -183,44 +277,72 @@ def load_model(
     name = hub.DEFAULT if model is None else os.fspath(model)
     inside = hub.embedded(name) if name in hub.EMBEDDED else None
     path = inside.path if inside else Path(name)
-    content = _read(path)
+    content = _read(path, "check the path, or leave --model out for the embedded one")
     sha256 = hub.sha256_of(content)
     if inside:
         hub.refuse_other(inside, sha256)
-    session = _session(content, path, threads or THREADS)
-    try:
-        card = _card(session, path, sha256)
-        _refuse_other_graph(session, card, path)
-    except UnicodeDecodeError as error:  # any name or text in the file may be no text
-        raise Speech2FaceError("is damaged", _EXPORT, str(path)) from error
-    return Pipeline(session, card)
+    hearing = _session(content, path, threads or THREADS)
+    card = _card(hearing, path, sha256)
+    inputs: dict[str, Shape] = {"waveform": (1, None)}
+    _refuse_other_graph(hearing, inputs, {"feature": (1, card.feature_size)}, path)
+    return Pipeline(hearing, _face_session(card, path, threads or THREADS), card)
 
 
-def _recording(voice: str | os.PathLike[str] | NDArray[Any], sample_rate: int | None) -> Recording:
-    if isinstance(voice, str | os.PathLike):
+def face_outputs(feature_size: int) -> dict[str, Shape]:
+    """Names and sizes of what the face graph gives, in its order."""
+    return {
+        "image": (None, 3, IMAGE_SIZE, IMAGE_SIZE),
+        "landmarks": (None, N_LANDMARKS, 2),
+        "drawn_feature": (None, feature_size),
+    }
+
+
+def _face_session(card: ModelCard, hearing: Path, threads: int) -> Any:
+    """Session over the face graph that lies beside a hearing graph and is named in its card."""
+    path = hub.face_graph_path(hearing)
+    content = _read(path, f"put it beside {hearing.name} again: the two files belong together")
+    if hub.sha256_of(content) != card.face_sha256:
+        problem = f"is not the face graph of {hearing.name}"
+        remedy = "copy both files of one model, or export it again"
+        raise Speech2FaceError(problem, remedy, str(path))
+    session = _session(content, path, threads)
+    said = _said(session, path)
+    if said.get("part") != DRAWS:
+        raise Speech2FaceError("is no face graph of speech2face", _EXPORT, str(path))
+    inputs: dict[str, Shape] = {
+        "feature": (None, card.feature_size),
+        "exaggeration": (None,),
+        "draw": (None, card.draw_size),
+    }
+    _refuse_other_graph(session, inputs, face_outputs(card.feature_size), path)
+    return session
+
+
+def _recording(voice: Voice, sample_rate: int | None) -> Recording:
+    if isinstance(voice, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(
+        voice, "read"
+    ):
         if sample_rate is not None:
             remedy = "leave sample_rate out; it is for samples in memory"
-            raise Speech2FaceError("a file carries its own sample rate", remedy, os.fspath(voice))
-        return decode(voice)
+            path = os.fspath(voice) if isinstance(voice, str | os.PathLike) else None
+            raise Speech2FaceError("a file carries its own sample rate", remedy, path)
+        return decode(cast(Any, voice))
     if sample_rate is None:
         raise Speech2FaceError("samples have no sample rate", "give sample_rate= in Hz")
+    if not isinstance(sample_rate, Real):
+        raise Speech2FaceError(f"sample_rate = {sample_rate!r}", "give a number, in Hz")
     return as_recording(voice, sample_rate)
 
 
-def _checked_exaggeration(exaggeration: float | None, card: ModelCard) -> float:
-    if exaggeration is None:
-        return card.default_exaggeration
-    low, high = EXAGGERATIONS
-    if not low <= exaggeration <= high:  # also refuses NaN
-        remedy = f"choose {low:g} (the mean face) to {high:g}"
-        raise Speech2FaceError(f"exaggeration {exaggeration} is out of range", remedy)
-    return float(exaggeration)
-
-
-def _n_draws(draws: int) -> int:
-    if draws < 0:
-        raise Speech2FaceError(f"{draws} further faces", "ask for none or more")
-    return draws
+def _whole(value: int, name: str) -> int:
+    """A whole number that is not negative."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise Speech2FaceError(f"{name} = {value!r}", "give a whole number, 0 or more")
+    return number
 
 
 def _as_image(image: Floats) -> "Image":
@@ -231,15 +353,13 @@ def _as_image(image: Floats) -> "Image":
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))  # [H, W, 3]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, if_missing: str) -> bytes:
     try:
         if path.exists() and not (path.is_file() and path.stat().st_size <= MAX_MODEL_BYTES):
             raise Speech2FaceError("is no model file", _EXPORT, str(path))
         return path.read_bytes()
     except FileNotFoundError as error:
-        problem = "there is no such model file"
-        remedy = "check the path, or leave --model out for the embedded one"
-        raise Speech2FaceError(problem, remedy, str(path)) from error
+        raise Speech2FaceError("there is no such model file", if_missing, str(path)) from error
     except (OSError, ValueError) as error:
         problem = f"the model cannot be opened ({error})"
         raise Speech2FaceError(problem, "check the path", str(path)) from error
@@ -265,12 +385,23 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
         raise Speech2FaceError(problem, _EXPORT, str(path)) from error
 
 
-def _card(session: Any, path: Path, sha256: str) -> ModelCard:
-    """The model's own description, from the metadata in its file."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+def _said(session: Any, path: Path) -> dict[str, Any]:
+    """What a graph says of itself, from the metadata in its file."""
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError as error:
+        raise Speech2FaceError("is damaged", _EXPORT, str(path)) from error
     if text is None:
         raise Speech2FaceError("is ONNX, but no speech2face model", _EXPORT, str(path))
-    said = parse_json_object(text, path, remedy=_EXPORT, part="its description")
+    return parse_json_object(text, path, remedy=_EXPORT, part="its description")
+
+
+def _card(session: Any, path: Path, sha256: str) -> ModelCard:
+    """The model's own description, from its hearing graph."""
+    said = _said(session, path)
+    if said.get("part") == DRAWS:
+        remedy = "give the file of the same model whose name does not end in -face"
+        raise Speech2FaceError("is only the face graph of a model", remedy, str(path))
     try:
         return ModelCard(
             name=str(said["name"]),
@@ -280,6 +411,7 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
             feature_size=int(said["feature_size"]),
             draw_size=int(said["draw_size"]),
             sha256=sha256,
+            face_sha256=str(said.get("face_sha256")),
             details=said,
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
@@ -287,35 +419,26 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
         raise Speech2FaceError(problem, _EXPORT, str(path)) from error
 
 
-def _refuse_other_graph(session: Any, card: ModelCard, path: Path) -> None:
+def _refuse_other_graph(
+    session: Any, inputs: dict[str, Shape], outputs: dict[str, Shape], path: Path
+) -> None:
     """Raise unless names, types and sizes of what goes in and out are those of the contract."""
-    inputs: dict[str, tuple[int | None, ...]] = {
-        "waveform": (1, None),
-        "exaggeration": (1,),
-        "draw": (1, card.draw_size),
-    }
-    sides = ((session.get_inputs(), inputs), (session.get_outputs(), _output_sizes(card)))
-    for tensors, contract in sides:
-        found = {tensor.name: tensor for tensor in tensors}
+    for side, contract in ((session.get_inputs, inputs), (session.get_outputs, outputs)):
+        try:
+            found = {tensor.name: (tensor.type, tensor.shape) for tensor in side()}
+        except UnicodeDecodeError as error:  # any name in the file may be no text
+            raise Speech2FaceError("is damaged", _EXPORT, str(path)) from error
         if found.keys() != contract.keys():
             problem = f"has {sorted(found)} where a speech2face model has {sorted(contract)}"
             raise Speech2FaceError(problem, _EXPORT, str(path))
         for name, wanted in contract.items():
-            tensor = found[name]
-            if tensor.type != "tensor(float)" or not _fits(tensor.shape, wanted):
-                problem = f"its {name!r} is {tensor.type} of shape {tensor.shape}"
+            kind, shape = found[name]
+            if kind != "tensor(float)" or not _fits(shape, wanted):
+                problem = f"its {name!r} is {kind} of shape {shape}"
                 raise Speech2FaceError(problem, _EXPORT, str(path))
 
 
-def _output_sizes(card: ModelCard) -> dict[str, tuple[int | None, ...]]:
-    return {
-        "image": (1, 3, IMAGE_SIZE, IMAGE_SIZE),
-        "feature": (1, card.feature_size),
-        "landmarks": (1, N_LANDMARKS, 2),
-    }
-
-
-def _fits(shape: list[Any], wanted: tuple[int | None, ...]) -> bool:
+def _fits(shape: list[Any], wanted: Shape) -> bool:
     """Sizes that the graph states equal the wanted ones; a name stands for any, None wants any."""
     return len(shape) == len(wanted) and all(
         want is None or not isinstance(size, int) or size == want

@@ -202,6 +202,8 @@ class LinearFaceDecoder(WarpingFaceDecoder):
         mean_landmarks: as of `FaceDecoder`.
     """
 
+    enlarging: Tensor
+
     def __init__(
         self, config: LinearFaceDecoderConfig | None = None, mean_landmarks: Tensor | None = None
     ) -> None:
@@ -212,24 +214,28 @@ class LinearFaceDecoder(WarpingFaceDecoder):
         self.landmarks = nn.Linear(config.feature_size, config.n_landmarks * 2, bias=False)
         self.texture = nn.Linear(config.feature_size, 3 * config.texture_size**2, bias=False)
         self.mean_texture = nn.Parameter(torch.zeros(3, config.image_size, config.image_size))
+        enlarging = _bicubic(config.texture_size, config.image_size)
+        self.register_buffer("enlarging", enlarging, persistent=False)  # [H, h]
 
     def decode_parts(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """Landmarks `[B, N, 2]` and texture `[B, 3, H, W]` of features, before the warp."""
         config = self.config
         moved = self.landmarks(feature).reshape(-1, config.n_landmarks, 2)  # [B, N, 2]
         small = self.texture(feature).reshape(-1, 3, config.texture_size, config.texture_size)
-        texture = self.mean_texture + _enlarged(small, config.image_size)  # [B, 3, H, W]
+        texture = self.mean_texture + self.enlarging @ small @ self.enlarging.T  # [B, 3, H, W]
         if config.white_below:
             region = face_region(self.mean_landmarks, config.image_size, reach=config.face_reach)
             texture = whiten_background(texture, region, config.white_below)
         return self.mean_landmarks + moved, texture
 
 
-def _enlarged(texture: Tensor, size: int) -> Tensor:
-    """Textures `[B, 3, h, w]` at `[B, 3, size, size]`."""
-    if texture.shape[-1] == size:
-        return texture
-    return F.interpolate(texture, (size, size), mode="bicubic", align_corners=False)
+def _bicubic(before: int, after: int) -> Tensor:
+    """Weights `[after, before]` that enlarge one side of a picture as `F.interpolate` does.
+
+    Two products with them take a tenth of the time of the bicubic `Resize` of onnxruntime.
+    """
+    identity = torch.eye(before)[None, None]  # [1, 1, before, before]
+    return F.interpolate(identity, (after, before), mode="bicubic", align_corners=False)[0, 0]
 
 
 def whiten_background(texture: Tensor, region: Tensor, white_below: float) -> Tensor:

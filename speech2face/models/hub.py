@@ -11,30 +11,52 @@ from speech2face.records import read_json_object
 
 DEFAULT = "default"
 EMBEDDED = (DEFAULT,)
+_INSTALL_AGAIN = "install speech2face again"
 
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A model inside the package: `assets/NAME.onnx` and its card `assets/NAME.json`."""
+    """A model inside the package: the files of `assets/NAME` and their card `assets/NAME.json`."""
 
     name: str
-    path: Path
-    card: dict[str, Any]  # what the exporter wrote: sha256, licence, what it was trained on
+    path: Path  # of the hearing graph
+    card: dict[str, Any]  # what the exporter wrote: digests, licence, what it was trained on
 
     @property
     def sha256(self) -> str:
-        """The digest that the file must have, hexadecimal."""
+        """The digest that the hearing graph must have, hexadecimal."""
         return str(self.card["sha256"])
 
     @property
-    def is_present(self) -> bool:
-        """The file lies where it should; `verify` says whether it is whole."""
-        return self.path.is_file()
+    def files(self) -> tuple[tuple[str, Path, str], ...]:
+        """What each file is, where it lies and the digest it must have; the graph that hears first.
+
+        A photo map that the card does not name is not there.
+        """
+        known = (
+            ("model", self.path, "sha256"),
+            ("face graph", face_graph_path(self.path), "face_sha256"),
+            ("photo map", photo_map_path(self.path), "photo_map_sha256"),
+        )
+        return tuple(
+            (what, path, str(self.card[key])) for what, path, key in known if key in self.card
+        )
 
     @property
-    def photo_map_path(self) -> Path:
-        """Where what makes faces from photos lies: `NAME-photo.safetensors`."""
-        return self.path.with_name(f"{self.name}-photo.safetensors")
+    def size_bytes(self) -> int | None:
+        """Of all files, or None if one is missing. `verify` says whether they are whole."""
+        paths = [path for _, path, _ in self.files]
+        return sum(p.stat().st_size for p in paths) if all(p.is_file() for p in paths) else None
+
+
+def face_graph_path(model: Path) -> Path:
+    """Where the graph that draws lies: `NAME-face.onnx` beside `NAME.onnx`, which hears."""
+    return model.with_name(f"{model.stem}-face.onnx")
+
+
+def photo_map_path(model: Path) -> Path:
+    """Where what makes faces from photos lies: `NAME-photo.safetensors` beside `NAME.onnx`."""
+    return model.with_name(f"{model.stem}-photo.safetensors")
 
 
 def embedded(name: str = DEFAULT) -> EmbeddedModel:
@@ -49,10 +71,10 @@ def embedded(name: str = DEFAULT) -> EmbeddedModel:
     card_path = folder / f"{name}.json"
     try:
         card = read_json_object(card_path)
-        card["sha256"]
+        card["sha256"], card["face_sha256"]
     except (Speech2FaceError, KeyError) as error:
         problem = "the card of the embedded model is missing or damaged"
-        raise Speech2FaceError(problem, "install speech2face again", str(card_path)) from error
+        raise Speech2FaceError(problem, _INSTALL_AGAIN, str(card_path)) from error
     return EmbeddedModel(name, folder / f"{name}.onnx", card)
 
 
@@ -62,35 +84,27 @@ def list_models() -> tuple[EmbeddedModel, ...]:
 
 
 def verify(model: EmbeddedModel) -> None:
-    """Compare the SHA-256 of the model, and of its photo map if it has one, with the card's.
+    """Compare the SHA-256 of every file of the model with the card's.
 
     Raises:
         Speech2FaceError: a file is missing, or is not the one that was shipped.
     """
-    if not model.is_present:
-        problem = "the embedded model is missing"
-        raise Speech2FaceError(problem, "install speech2face again", str(model.path))
-    refuse_other(model, sha256_of(model.path.read_bytes()))
-    if "photo_map_sha256" in model.card:
-        _verify_photo_map(model)
-
-
-def _verify_photo_map(model: EmbeddedModel) -> None:
-    path = model.photo_map_path
-    if not path.is_file():
-        problem = "the photo map of the embedded model is missing"
-        raise Speech2FaceError(problem, "install speech2face again", str(path))
-    sha256 = sha256_of(path.read_bytes())
-    if sha256 != model.card["photo_map_sha256"]:
-        problem = f"is not the photo map that was shipped (SHA-256 {sha256[:12]}...)"
-        raise Speech2FaceError(problem, "install speech2face again", str(path))
+    for what, path, sha256 in model.files:
+        if not path.is_file():
+            problem = f"the {what} of the embedded model is missing"
+            raise Speech2FaceError(problem, _INSTALL_AGAIN, str(path))
+        _refuse_changed(what, path, sha256_of(path.read_bytes()), sha256)
 
 
 def refuse_other(model: EmbeddedModel, sha256: str) -> None:
-    """Raise unless `sha256` is what the card of the embedded model promises."""
-    if sha256 != model.sha256:
-        problem = f"is not the model that was shipped (SHA-256 {sha256[:12]}...)"
-        raise Speech2FaceError(problem, "install speech2face again", str(model.path))
+    """Raise unless `sha256` is what the card promises of the graph that hears."""
+    _refuse_changed("model", model.path, sha256, model.sha256)
+
+
+def _refuse_changed(what: str, path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        problem = f"is not the {what} that was shipped (SHA-256 {found[:12]}...)"
+        raise Speech2FaceError(problem, _INSTALL_AGAIN, str(path))
 
 
 def sha256_of(content: bytes) -> str:

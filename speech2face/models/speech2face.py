@@ -1,4 +1,4 @@
-"""Speech2Face whole: waveform in, face out. This module is what is exported."""
+"""Speech2Face whole, in the two parts that are exported: what hears and what draws."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,19 +10,18 @@ from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import WarpingFaceDecoder
 
 
-class FaceFromSpeech(NamedTuple):
-    """Outputs of the exported graph, in its order."""
+class DrawnFaces(NamedTuple):
+    """Outputs of the exported face graph, in its order."""
 
-    image: Tensor  # [B, 3, 224, 224], RGB in 0..1
-    feature: Tensor  # [B, D]: v_s as the decoder received it
-    landmarks: Tensor  # [B, 68, 2], pixels, (x, y)
+    image: Tensor  # [N, 3, 224, 224], RGB in 0..1
+    landmarks: Tensor  # [N, 68, 2], pixels, (x, y)
+    feature: Tensor  # [N, D]: v', as the decoder received it
 
 
-class Speech2Face(nn.Module):
+class FaceDrawing(nn.Module):
     """v' = mean + (1 + alpha) (v_s - mean) + draw S, decoded to a face.
 
     Args:
-        voice_encoder: waveforms `[B, L]` to face features `[B, D]`.
         face_decoder: face features to faces.
         mean_feature: feature of the mean training face, `[D]`: where alpha = -1 leads.
         spread: S, `[R, D]`, a factor of the covariance of true faces around the predicted one,
@@ -33,23 +32,47 @@ class Speech2Face(nn.Module):
     spread: Tensor
 
     def __init__(
-        self,
-        voice_encoder: nn.Module,
-        face_decoder: WarpingFaceDecoder,
-        mean_feature: Tensor,
-        spread: Tensor,
+        self, face_decoder: WarpingFaceDecoder, mean_feature: Tensor, spread: Tensor
     ) -> None:
         super().__init__()
-        self.voice_encoder, self.face_decoder = voice_encoder, face_decoder
+        self.face_decoder = face_decoder
         self.register_buffer("mean_feature", mean_feature)
         self.register_buffer("spread", spread)
 
-    def forward(self, waveform: Tensor, exaggeration: Tensor, draw: Tensor) -> FaceFromSpeech:
-        """Faces of waveforms `[B, L]`, at `exaggeration [1]` (alpha) and `draw [B, R]`."""
-        deviation = self.voice_encoder(waveform) - self.mean_feature  # [B, D]
-        feature = self.mean_feature + (1.0 + exaggeration) * deviation + draw @ self.spread
-        decoded = self.face_decoder(feature)
-        return FaceFromSpeech(decoded.image, feature, decoded.landmarks)
+    def forward(self, feature: Tensor, exaggeration: Tensor, draw: Tensor) -> DrawnFaces:
+        """Faces of features `[N, D]`, at `exaggeration [N]` (alpha) and `draw [N, R]`."""
+        deviation = (1.0 + exaggeration)[:, None] * (feature - self.mean_feature)  # [N, D]
+        moved = self.mean_feature + deviation + draw @ self.spread  # [N, D]
+        decoded = self.face_decoder(moved)
+        return DrawnFaces(decoded.image, decoded.landmarks, moved)
+
+
+class Speech2Face(nn.Module):
+    """A voice encoder and what draws the faces of its features.
+
+    Args:
+        hears: waveforms `[B, L]` to face features v_s `[B, D]`.
+        draws: face features to faces.
+    """
+
+    def __init__(self, hears: nn.Module, draws: FaceDrawing) -> None:
+        super().__init__()
+        self.hears, self.draws = hears, draws
+
+    @property
+    def feature_size(self) -> int:
+        """D."""
+        return len(self.draws.mean_feature)
+
+    @property
+    def draw_size(self) -> int:
+        """R."""
+        return len(self.draws.spread)
+
+    def forward(self, waveform: Tensor, exaggeration: Tensor, draw: Tensor) -> DrawnFaces:
+        """Faces of waveforms `[B, L]`, at `exaggeration [B]` (alpha) and `draw [B, R]`."""
+        faces: DrawnFaces = self.draws(self.hears(waveform), exaggeration, draw)
+        return faces
 
 
 def load_speaker_encoder(state: Mapping[str, Tensor], voice_encoder: CompactVoiceEncoder) -> None:

@@ -121,8 +121,8 @@ def solve_spline(
         problem = f"values {tuple(values.shape)} at centres {tuple(centres.shape)}"
         raise Speech2FaceError(problem, "give one row of values a centre, `[B, N, K]`")
     WarpConfig(order=order, regularisation=regularisation)  # refuses what is out of range
-    # In float64 whatever comes: the system is small, and orders 2 and 3 need the digits.
-    dtype, centres, values = centres.dtype, centres.double(), values.double()
+    working = _solving_dtype(order)
+    dtype, centres, values = centres.dtype, centres.to(working), values.to(working)
     shift = centres.mean(dim=1, keepdim=True)  # [B, 1, 2]
     centred = centres - shift  # [B, N, 2]
     # The spline does not depend on the unit of length, so the unit needs no gradient.
@@ -130,7 +130,7 @@ def solve_spline(
     centred = centred / scale
     penalty = regularisation / scale**order  # [B, 1, 1]
 
-    identity = torch.eye(centres.shape[1], dtype=torch.float64, device=centres.device)  # [N, N]
+    identity = torch.eye(centres.shape[1], dtype=working, device=centres.device)  # [N, N]
     kernel = _kernel(_squared_distances(centred, centred), order) + penalty * identity  # [B, N, N]
     slopes = _inverse_gram(centred) @ centred.transpose(
         1, 2
@@ -313,6 +313,16 @@ def _inverse_gram(centred: Tensor) -> Tensor:
     adjugate = torch.stack([yy, -xy, -xy, xx], dim=-1).reshape(-1, 2, 2)  # [B, 2, 2]
     determinant = (xx * yy - xy * xy).reshape(-1, 1, 1)  # [B, 1, 1]
     return adjugate / determinant
+
+
+def _solving_dtype(order: int) -> torch.dtype:
+    """In torch float64: the system is small, and orders 2 and 3 need the digits.
+
+    An exported graph of order 1 is float32 throughout, which every runtime knows and which is
+    faster: the matrix has a condition of about 1e4, so that float32 leaves the flow right to some
+    thousandths of a pixel.
+    """
+    return torch.float32 if torch.onnx.is_in_onnx_export() and order == 1 else torch.float64
 
 
 def _solve_definite(matrix: Tensor, values: Tensor, order: int) -> Tensor:

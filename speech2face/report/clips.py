@@ -35,8 +35,7 @@ from speech2face.inference.extract import (
 )
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pictures import PictureList, pictures, read_lists
-from speech2face.inference.pipeline import METADATA_KEY, Pipeline
-from speech2face.records import parse_json_object
+from speech2face.inference.pipeline import Pipeline
 from speech2face.report import faces, figures
 from speech2face.report.document import Report, Section, require_page, write_report
 from speech2face.report.faces import Halves
@@ -428,8 +427,7 @@ def _both_halves(
 
 def recognisers_in_training(pipeline: Pipeline, known: Sequence[str]) -> frozenset[str]:
     """Which of the `known` recognisers the model file says had a part in its training."""
-    said = pipeline.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}")
-    record = parse_json_object(said, pipeline.card.name)
+    record = pipeline.card.details
     words = json.dumps([record.get("trained_with", []), record.get("face_feature", "")])
     return frozenset(name for name in known if name in words)
 

@@ -13,7 +13,7 @@ from speech2face.cli.main import main
 from speech2face.models.checkpoint import Checkpoint, save_checkpoint
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, CompactVoiceEncoderConfig
 from speech2face.models.face_decoder import LinearFaceDecoder
-from speech2face.models.speech2face import Speech2Face
+from speech2face.models.speech2face import FaceDrawing, Speech2Face
 from speech2face.training.recipes.embedded import EmbeddedConfig, load_embedded
 from speech2face.training.voice_head import VoiceHeadConfig
 
@@ -31,7 +31,7 @@ def untrained() -> Speech2Face:
     torch.manual_seed(0)
     encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=4))
     decoder = LinearFaceDecoder(CONFIG.decoder)
-    return Speech2Face(encoder, decoder, torch.randn(4), torch.randn(4, 4)).eval()
+    return Speech2Face(encoder, FaceDrawing(decoder, torch.randn(4), torch.randn(4, 4))).eval()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_card_and_photo_map_stand_beside_the_file(run_dir: Path, tmp_path: Path)
     line = ["export", str(run_dir), str(out), "--licence", "CC0-1.0", "--trained-on", "nobody"]
     assert main(line) == 0
     files = {path.name for path in tmp_path.iterdir()}
-    assert files == {"mine.onnx", "mine.json", "mine-photo.safetensors"}
+    assert files == {"mine.onnx", "mine-face.onnx", "mine.json", "mine-photo.safetensors"}
     card = json.loads((tmp_path / "mine.json").read_text())
     assert card["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert (card["name"], card["licence"], card["trained_on"]) == ("mine", "CC0-1.0", "nobody")

@@ -14,7 +14,12 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "assets"
     folder.mkdir()
     (folder / "default.onnx").write_bytes(b"weights")
-    card = {"sha256": hashlib.sha256(b"weights").hexdigest(), "licence": "research only"}
+    (folder / "default-face.onnx").write_bytes(b"textures")
+    card = {
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "face_sha256": hashlib.sha256(b"textures").hexdigest(),
+        "licence": "research only",
+    }
     (folder / "default.json").write_text(json.dumps(card))
     monkeypatch.setattr("speech2face.models.hub.resources.files", lambda _: tmp_path)
     return folder
@@ -40,7 +45,17 @@ def test_verify_tells_a_whole_model_from_a_changed_and_a_missing_one(
     assert main(["models", "verify"]) == 1
     assert "missing" in capsys.readouterr().err
     assert main(["models", "list"]) == 0
-    assert "default  missing" in capsys.readouterr().out
+    assert "default  incomplete" in capsys.readouterr().out
+
+
+def test_verify_looks_at_the_face_graph(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    face = assets / "default-face.onnx"
+    face.write_bytes(b"other textures")
+    assert main(["models", "verify"]) == 1
+    assert f"{face}: is not the face graph that was shipped" in capsys.readouterr().err
+    face.unlink()
+    assert main(["models", "verify"]) == 1
+    assert f"{face}: the face graph of the embedded model is missing" in capsys.readouterr().err
 
 
 def test_verify_looks_at_the_photo_map_that_a_card_names(

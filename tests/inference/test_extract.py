@@ -32,7 +32,7 @@ from speech2face.inference.pipeline import Face, ModelCard
 class StandIn:
     """Hears nothing but the loudness and the length of what it is given."""
 
-    card = ModelCard("stand-in", 1, 16_000, 0.7, 3, 2, "ab" * 32)
+    card = ModelCard("stand-in", 2, 16_000, 0.7, 3, 2, "ab" * 32, "cd" * 32)
 
     def __init__(self) -> None:
         self.heard: list[np.ndarray] = []

@@ -17,7 +17,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig, LinearFaceDecoder
-from speech2face.models.speech2face import Speech2Face
+from speech2face.models.speech2face import FaceDrawing, Speech2Face
 from speech2face.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from speech2face.training.config import FaceDecoderTraining, VoiceEncoderTraining
 from speech2face.training.recipes.embedded import EmbeddedConfig, embedded_of
@@ -48,9 +48,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("checkpoints")
     torch.manual_seed(0)
     speech2face = Speech2Face(
-        CompactVoiceEncoder(EMBEDDED.encoder), LinearFaceDecoder(EMBEDDED.decoder),
-        torch.zeros(4), torch.eye(4),
-    )  # fmt: skip
+        CompactVoiceEncoder(EMBEDDED.encoder),
+        FaceDrawing(LinearFaceDecoder(EMBEDDED.decoder), torch.zeros(4), torch.eye(4)),
+    )
     photo = {"weight": torch.zeros(4, 128), "bias": torch.zeros(4)}
     encoder, decoder = VoiceEncoder(ENCODER), FaceDecoder(DECODER)
     embedded = {"speech2face": speech2face.state_dict(), "photo_map": photo}

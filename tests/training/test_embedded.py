@@ -74,7 +74,7 @@ def test_the_decoder_knows_the_landmarks_of_the_faces_it_learned_from(
     photos = DlibFaceEncoder().encode([open_image(sample.face) for sample in train if sample.face])
     codes = torch.from_numpy(photos) @ trained.photo.weight.T + trained.photo.bias
     with torch.no_grad():
-        decoded, _ = trained.model.face_decoder.decode_parts(codes)
+        decoded, _ = trained.model.draws.face_decoder.decode_parts(codes)
     mean_error = (own - own.mean(dim=0)).norm(dim=-1).mean()
     assert (decoded - own).norm(dim=-1).mean() < 0.6 * mean_error
 

@@ -89,17 +89,17 @@ def test_the_mean_face_is_that_of_the_true_faces(
     model: Speech2Face, codes: dict[str, torch.Tensor]
 ) -> None:
     torch.testing.assert_close(
-        model.mean_feature, codes[CANONICAL].mean(dim=0), atol=1e-4, rtol=1e-3
+        model.draws.mean_feature, codes[CANONICAL].mean(dim=0), atol=1e-4, rtol=1e-3
     )
     everything = torch.cat(list(codes.values())).mean(dim=0)
-    assert (model.mean_feature - everything).norm() > 0.05  # the two can be told apart
+    assert (model.draws.mean_feature - everything).norm() > 0.05  # the two can be told apart
 
 
 def test_the_mean_texture_of_the_decoder_is_that_of_all_renders(
     model: Speech2Face, measured: Measurements
 ) -> None:
     landmarks = torch.cat(list(measured.landmarks.values()))
-    torch.testing.assert_close(model.face_decoder.mean_landmarks, landmarks.mean(dim=0))
+    torch.testing.assert_close(model.draws.face_decoder.mean_landmarks, landmarks.mean(dim=0))
 
 
 def test_the_head_learns_teacher_and_true_face_each_with_its_own_ridge(
@@ -125,7 +125,7 @@ def test_the_head_learns_teacher_and_true_face_each_with_its_own_ridge(
         return total + codes[true].double().numpy().mean(axis=0)
 
     with torch.no_grad():
-        ours = fitted.voice_encoder.head(heard.float()).numpy()
+        ours = fitted.hears.head(heard.float()).numpy()
     np.testing.assert_allclose(ours, expected("teacher", CANONICAL), atol=1e-3, rtol=1e-3)
     assert np.abs(ours - expected(CANONICAL, "teacher")).max() > 0.1
 

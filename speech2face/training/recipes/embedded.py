@@ -40,7 +40,7 @@ from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoderConfig,
 )
 from speech2face.models.face_decoder import LinearFaceDecoder, LinearFaceDecoderConfig
-from speech2face.models.speech2face import Speech2Face, load_speaker_encoder
+from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored
 from speech2face.progress import Progress
 from speech2face.training.canonical_space import (
@@ -202,7 +202,8 @@ def fit_embedded(
         head = fit_voice_head(voices, config.voice)
         encoder.head.weight.copy_(head.weight)
         encoder.head.bias.copy_(head.bias)
-    model = Speech2Face(encoder, decoder, codes[CANONICAL].mean(dim=0), head.spread).eval()
+    draws = FaceDrawing(decoder, codes[CANONICAL].mean(dim=0), head.spread)
+    model = Speech2Face(encoder, draws).eval()
     photo_map = fit_photo_map(
         measured.photo_features,
         {render: measured.render_features[render] for render in config.renders},
@@ -227,11 +228,12 @@ def embedded_of(checkpoint: Checkpoint, path: str) -> tuple[Embedded, EmbeddedCo
     """The model of a checkpoint that came from `path`, and its settings."""
     config = restored(EmbeddedConfig, checkpoint.config, path)
     size = config.code_size
-    spread = module_weights(checkpoint, NETWORK, path).get("spread", torch.empty(0, size))
+    spread = module_weights(checkpoint, NETWORK, path).get("draws.spread", torch.empty(0, size))
 
     def build() -> Speech2Face:
         encoder, decoder = CompactVoiceEncoder(config.encoder), LinearFaceDecoder(config.decoder)
-        return Speech2Face(encoder, decoder, torch.empty(size), torch.empty(len(spread), size))
+        draws = FaceDrawing(decoder, torch.empty(size), torch.empty(len(spread), size))
+        return Speech2Face(encoder, draws)
 
     model = restored_module(build, checkpoint, NETWORK, path)
     photo = module_weights(checkpoint, PHOTO_MAP, path)
