@@ -34,7 +34,9 @@ from speech2face.files import write_whole
 from speech2face.inference.pipeline import (
     DRAWS,
     HEARS,
+    IMAGE_SIZE,
     METADATA_KEY,
+    N_LANDMARKS,
     Shape,
     face_outputs,
     load_model,
@@ -126,6 +128,11 @@ def _refuse_other_card(card: Mapping[str, Any], model: Speech2Face) -> None:
     """Raise unless the card is that of the model and can be written."""
     if missing := [key for key in _CARD_KEYS if key not in card]:
         raise Speech2FaceError(f"the card lacks {missing}", "describe the model whole")
+    decoder: Any = model.draws.face_decoder.config
+    if (decoder.image_size, decoder.n_landmarks) != (IMAGE_SIZE, N_LANDMARKS):
+        problem = f"its faces have {decoder.image_size} pixels and {decoder.n_landmarks} landmarks"
+        remedy = f"train a face decoder for {IMAGE_SIZE} pixels and {N_LANDMARKS} landmarks"
+        raise Speech2FaceError(problem, remedy)
     sizes = {"feature_size": model.feature_size, "draw_size": model.draw_size}
     for name, size in sizes.items():
         if card[name] != size:

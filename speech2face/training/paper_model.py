@@ -1,0 +1,84 @@
+"""The paper's two trained networks as one model that hears a voice and draws a face.
+
+Each was trained by itself on features of one folder. What the whole model needs beyond them comes
+from that folder: the mean face feature of the training clips, to which exaggeration refers, and the
+spread of true faces around the prediction, measured on validation clips, from which the voice
+encoder has not learned.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from speech2face.audio.spectrogram import N_BINS, ComplexSpectrogram
+from speech2face.data.datasets import FeatureShards
+from speech2face.errors import Speech2FaceError
+from speech2face.models.speech2face import FaceDrawing, Speech2Face
+from speech2face.models.voice_encoder import VoiceEncoder
+from speech2face.records import read_json_object
+from speech2face.training.recipes.paper import load_face_decoder, load_voice_encoder
+from speech2face.training.tracking import CONFIG
+
+SPREAD_SIZE = 64  # R: the directions in which true faces differ most from what is predicted
+SPREAD_CLIPS = 256  # that the spread is measured on; more would take minutes at the paper's width
+_BATCH = 8
+
+
+def paper_model(voice_run: Path, face_run: Path, data: Path) -> Speech2Face:
+    """Join a trained voice encoder and a trained face decoder.
+
+    Args:
+        voice_run: run directory of `speech2face train voice-encoder`.
+        face_run: run directory of `speech2face train face-decoder`.
+        data: the features that the voice encoder was trained on.
+
+    Raises:
+        Speech2FaceError: a folder holds something else, or the three do not fit together.
+    """
+    encoder, decoder = load_voice_encoder(voice_run), load_face_decoder(face_run)
+    if encoder.config.n_bins != N_BINS:
+        problem = f"the voice encoder takes {encoder.config.n_bins} frequency bins"
+        raise Speech2FaceError(problem, f"train one for {N_BINS}", str(voice_run))
+    size = encoder.config.feature_size
+    if decoder.config.feature_size != size:
+        found = decoder.config.feature_size
+        problem = f"the face decoder takes features of size {found}, not {size}"
+        raise Speech2FaceError(problem, "train both on the same features", str(face_run))
+    train, val = FeatureShards(data, "train"), FeatureShards(data, "val")
+    learned_from = read_json_object(voice_run / CONFIG).get("features")
+    if learned_from != train.description:
+        problem = "the voice encoder was trained on other features"
+        raise Speech2FaceError(problem, "give the --data of its training", str(data))
+    sums = [train.read("face_feature", rows).float().sum(dim=0) for rows in _batches(len(train))]
+    mean_feature = torch.stack(sums).sum(dim=0) / len(train)  # [D]
+    spread = spread_of(unexplained(encoder, val), SPREAD_SIZE)
+    hears = nn.Sequential(ComplexSpectrogram(), encoder)
+    return Speech2Face(hears, FaceDrawing(decoder, mean_feature, spread)).eval()
+
+
+@torch.no_grad()
+def unexplained(encoder: VoiceEncoder, features: FeatureShards) -> Tensor:
+    """True less predicted face features of clips at even distances, `[M, D]`."""
+    n_clips = min(len(features), SPREAD_CLIPS)
+    chosen = [number * len(features) // n_clips for number in range(n_clips)]
+    residuals = []
+    for rows in _batches(n_clips):
+        batch = features.voice_batch([chosen[row] for row in rows])
+        residuals.append(batch.face_feature - encoder(batch.spectrogram))  # [B, D]
+    return torch.cat(residuals)
+
+
+def spread_of(residuals: Tensor, size: int) -> Tensor:
+    """S `[R, D]`: S^T S is the covariance of residuals `[M, D]`, its R largest directions.
+
+    R is `size`, or what M residuals determine, whichever is less.
+    """
+    centred = (residuals - residuals.mean(dim=0)) / max(len(residuals) - 1, 1) ** 0.5
+    _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
+    factor: Tensor = (lengths[:, None] * directions)[:size]
+    return factor.contiguous()
+
+
+def _batches(n_rows: int) -> list[range]:
+    return [range(start, min(start + _BATCH, n_rows)) for start in range(0, n_rows, _BATCH)]
