@@ -1,0 +1,43 @@
+"""Long commands that are told to stop: at any moment they end at once and leave nothing behind."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from long_commands import LONG_COMMANDS, QUICK_COMMANDS, LongCommand
+from processes import moments, run, stopped_at, temporaries
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def check(command: LongCommand, numbers: Sequence[signal.Signals], folder: Path) -> None:
+    """Stop a run at one moment for each signal; the moments are spread over the whole run."""
+    n_stopped = 0
+    for index, moment in enumerate(moments(len(numbers), command.seconds, seed=len(numbers))):
+        out = folder / str(index)
+        ended = stopped_at(command.arguments(out), numbers[index], moment)
+        assert "Traceback" not in ended.errors and "Exception" not in ended.errors, ended.errors
+        assert ended.status in (0, 128 + numbers[index]), ended
+        assert temporaries(folder) == []
+        n_stopped += ended.status != 0
+    assert n_stopped >= len(numbers) / 2
+    ended = run(command.arguments(out))  # the one that was stopped last goes on
+    assert ended.status == 0, ended.errors
+    assert command.results(out) == command.unbroken
+
+
+@pytest.mark.parametrize("long_command", QUICK_COMMANDS, indirect=True)
+def test_a_long_command_stops_cleanly_at_three_moments(
+    long_command: LongCommand, tmp_path: Path
+) -> None:
+    check(long_command, SIGNALS, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("long_command", LONG_COMMANDS, indirect=True)
+def test_a_long_command_stops_cleanly_at_thirty_moments(
+    long_command: LongCommand, number: signal.Signals, tmp_path: Path
+) -> None:
+    check(long_command, [number] * 30, tmp_path)

@@ -1,0 +1,99 @@
+"""Commands as processes that are stopped at any moment, and what they leave behind."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LONGEST = 300.0  # seconds; no command of the tests takes nearly as long
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # so that two runs add up numbers in the same order
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended; the status of one that a signal killed is minus its number."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def start(arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]:
+    """`speech2face ARGUMENTS` as a process in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "speech2face", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | ONE_THREAD | environment,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Ended:
+    output, errors = process.communicate(timeout=LONGEST)
+    return Ended(process.returncode, output, errors)
+
+
+def run(arguments: Sequence[str], **environment: str) -> Ended:
+    return finish(start(arguments, **environment))
+
+
+def timed(arguments: Sequence[str]) -> float:
+    """Seconds that a whole run takes; it must succeed."""
+    before = time.monotonic()
+    ended = run(arguments)
+    assert ended.status == 0, ended.errors
+    return time.monotonic() - before
+
+
+def moments(n: int, seconds: float, seed: int) -> Iterator[float]:
+    """`n` random moments of a run of `seconds`, one in each of `n` equal parts of it."""
+    chance = random.Random(seed)
+    return (seconds * (part + chance.random()) / n for part in range(n))
+
+
+def stopped_at(arguments: Sequence[str], number: signal.Signals, seconds: float) -> Ended:
+    """A run that gets a signal so many seconds after it is able to handle one."""
+    process = start(arguments)
+    while not handles(process.pid, signal.SIGTERM) and process.poll() is None:
+        time.sleep(0.002)
+    try:
+        return Ended(0, *process.communicate(timeout=seconds))
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+        return finish(process)
+
+
+def handles(process: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal. Python itself has none for SIGTERM."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:  # it has ended
+        return False
+    (caught,) = (line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def contents(folder: Path, wanted: Callable[[Path], bool] = lambda path: True) -> dict[str, bytes]:
+    """Every file below a folder, by its relative name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and wanted(path)
+    }
+
+
+def temporaries(folder: Path) -> list[str]:
+    """Names below a folder that no finished command leaves."""
+    return [
+        str(path.relative_to(folder))
+        for path in sorted(folder.rglob("*"))
+        if path.name.startswith(".") or path.suffix in (".part", ".partial", ".tmp")
+    ]
