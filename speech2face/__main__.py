@@ -2,7 +2,7 @@
 
 import sys
 
-from speech2face.interruption import exit_on_signals
+from speech2face.interruption import exit_on_signals, ignore_signals
 
 
 def main() -> int:
@@ -12,7 +12,9 @@ def main() -> int:
     from speech2face.cli.streams import StandardStreams
 
     streams = StandardStreams.open()
-    return streams.close(command.main())
+    status = streams.close(command.main())
+    ignore_signals()
+    return status
 
 
 if __name__ == "__main__":

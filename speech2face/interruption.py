@@ -26,6 +26,13 @@ def exit_on_signals() -> None:
             signal.signal(number, _exit)
 
 
+def ignore_signals() -> None:
+    """From now on, ignore `SIGNALS`: all work is done, and Python takes its handlers away."""
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 def _exit(number: int, _: FrameType | None) -> None:
     try:
         if files := sys.modules.get("speech2face.files"):
