@@ -1,22 +1,27 @@
 """The one door to PyAV: any recording becomes 16 kHz mono samples.
 
-Decoding streams, so a file of any length takes the memory of `MAX_SECONDS` of speech. Channels are
-averaged before the rate is changed. A file is opened by us and handed over as bytes: a name is
-never taken for an address, and a playlist inside it opens nothing.
+Decoding streams, so a file of any length takes the memory of `MAX_SECONDS` of speech, and it may
+take `MAX_CPU_SECONDS`, however the file is made. Channels are averaged before the rate is changed.
+A file is opened by us and handed over as bytes: a name is never taken for an address, and a
+playlist inside it opens nothing.
 """
 
+import io
 import os
-from collections.abc import Iterable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BufferedReader
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_dependency
+from speech2face.records import open_file
 
 SAMPLE_RATE = 16_000  # Hz
 MAX_SECONDS = 300.0  # of speech are heard; what follows is left out and `truncated` says so
@@ -24,14 +29,22 @@ MIN_SECONDS = 0.5
 SILENCE_DBFS = -60.0  # root mean square of the loudest tenth of a second, full scale = 0 dB
 LOUDNESS_WINDOW = SAMPLE_RATE // 10  # 1600 samples: 100 ms
 SAMPLE_RATES = (4_000, 768_000)  # Hz, the lowest and the highest accepted
+MAX_CHANNELS = 64
+MAX_CPU_SECONDS = 60.0  # for one file: five minutes of speech take two of an ordinary machine
+MAX_PIPE_BYTES = 2**31  # of what cannot be read twice: it is kept on the disk while it is decoded
+CANCELLED = 0.01  # of the power that independent channels keep in their mean: -20 dB
 
 # The resampler's default (32 taps, cut-off .97) lets a tone of 8.3 kHz fold back at -18 dB. With
 # these it is below -100 dB, and speech up to 7.6 kHz passes within 0.1 dB.
 RESAMPLER = "filter_size=128:cutoff=0.98"
 
+_BLOCK = 8_192  # samples: packets of a few samples are joined, large ones are cut
+_SPOOLED = 2**26  # bytes of a pipe that are kept in memory
 _EXPORT_AGAIN = "export the recording again, as 16-bit wav or flac"
 
 Waveform = NDArray[np.float32]  # [L], mono, in [-1, 1]
+Blocks = Iterable[tuple[NDArray[Any], int]]  # channels [C, L] and their rate in Hz
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class Recording:
     waveform: Waveform  # [L] 16 kHz mono in [-1, 1]
     truncated: bool  # there was more than `max_seconds`; the rest was left out
     damaged: bool = False  # parts of the file could not be decoded and were left out
+    notes: tuple[str, ...] = ()  # what was chosen: one channel of several, another audio track
 
     @property
     def seconds(self) -> float:
@@ -48,28 +62,35 @@ class Recording:
         return len(self.waveform) / SAMPLE_RATE
 
 
-def decode(path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS) -> Recording:
+def decode(
+    source: Source, *, max_seconds: float = MAX_SECONDS, name: str | None = None
+) -> Recording:
     """Speech of a sound or video file, whatever PyAV reads: wav, flac, mp3, m4a, ogg, webm, mp4.
 
+    If a file has several audio tracks, ffmpeg's default one is heard, or else the first in which
+    there is sound. The channels are averaged; where they cancel each other, as in a stereo file
+    with one side inverted, the loudest is heard alone. `notes` of the recording say so.
+
     Args:
-        path: the file; of several sound tracks the one that ffmpeg holds for the best is heard.
+        source: the path of a file; or its bytes; or an open binary file, which is read from where
+            it stands and may be a pipe such as `sys.stdin.buffer`.
         max_seconds: how much of its beginning is heard.
+        name: what messages call the source, its path unless given.
 
     Returns:
         16 kHz mono samples, at least `MIN_SECONDS` of them. A file that breaks off is used as far
         as it can be decoded, and marked as damaged.
 
     Raises:
-        Speech2FaceError: no such file, a folder, not sound, silent, too short, not finite.
+        Speech2FaceError: no such file, a folder, not sound, silent, too short, not finite, too
+            many channels, or it takes too long to decode.
     """
-    name = os.fspath(path)
+    name = name or _name_of(source)
     try:
-        with _opened(name) as file, _container(file) as container:
-            packets = _Packets(container)
-            recording = _record(packets.blocks(), max_seconds)
+        with _opened(source) as file:
+            return _first_track_with_sound(_Source(file), max_seconds)
     except Speech2FaceError as error:
         raise Speech2FaceError(error.problem, error.remedy, name) from error.__cause__
-    return replace(recording, damaged=packets.damaged)
 
 
 def as_recording(
@@ -79,21 +100,88 @@ def as_recording(
 
     Args:
         samples: `[L]`, `[C, L]` or `[L, C]` (the shorter axis is the channels); floats in [-1, 1],
-            or integers, whose full range is taken for [-1, 1].
+            beyond which all is scaled down; or integers, whose full range is taken for [-1, 1].
         sample_rate: of `samples`, in Hz.
         max_seconds: how much of the beginning is heard.
 
     Raises:
         Speech2FaceError: another shape or type, silent, too short, not finite.
     """
-    channels = _channels_first(np.asarray(samples))  # [C, L]
+    channels = _channels_first(samples)  # [C, L]
     rate = _checked_rate(sample_rate)
-    seconds = range(0, channels.shape[1], rate)  # a block each, so that the rest is never touched
-    blocks = ((_mono(channels[:, start : start + rate]), rate) for start in seconds)
-    return _record(blocks, max_seconds)
+
+    def blocks() -> Blocks:  # a second each, so that what is not heard is never touched
+        for start in range(0, channels.shape[1], rate):
+            yield channels[:, start : start + rate], rate
+
+    try:
+        return _record(blocks, max_seconds)
+    except _Silent as silent:
+        if channels.dtype.kind not in "iu":
+            raise
+        problem = f"{silent.problem}: the full range of {channels.dtype} counts as [-1, 1]"
+        remedy = "give the type that the numbers were recorded in, such as int16"
+        raise Speech2FaceError(problem, remedy) from silent
 
 
-def _record(blocks: Iterable[tuple[Waveform, int]], max_seconds: float) -> Recording:
+class _Silent(Speech2FaceError):
+    """There is no sound in it."""
+
+
+class _Levels:
+    """Power of every channel and of their mean, and so whether the channels cancel each other."""
+
+    def __init__(self) -> None:
+        self.channels = np.zeros(1)  # [C], sums of squares around the mean of each block
+        self.mean = 0.0
+
+    def add(self, channels: NDArray[np.float64], mono: NDArray[np.float64]) -> None:
+        power = channels.var(axis=1) * channels.shape[1]  # [C]
+        if len(power) > len(self.channels):  # joined files may differ in channels
+            self.channels = np.pad(self.channels, (0, len(power) - len(self.channels)))
+        self.channels[: len(power)] += power
+        self.mean += float(mono.var()) * len(mono)
+
+    def cancel(self) -> bool:
+        """Whether the mean keeps less than `CANCELLED` of what independent channels would keep."""
+        independent = self.channels.sum() / len(self.channels) ** 2
+        return bool(self.mean < CANCELLED * independent)
+
+
+def _record(blocks: Callable[[], Blocks], max_seconds: float) -> Recording:
+    """One checked recording of blocks of channels, heard again where their mean is no use."""
+    levels = _Levels()
+    try:
+        recording = _joined(_mixed(blocks(), levels), max_seconds)
+        if len(levels.channels) == 1 or not levels.cancel():
+            return recording
+    except _Silent:
+        if len(levels.channels) == 1:
+            raise
+    loudest = int(levels.channels.argmax())
+    recording = _joined(_one_channel(blocks(), loudest), max_seconds)
+    note = f"channel {loudest + 1} of {len(levels.channels)} is heard: their mean is nearly silent"
+    return replace(recording, notes=(note,))
+
+
+def _mixed(blocks: Blocks, levels: _Levels) -> Iterator[tuple[Waveform, int]]:
+    """Mean of the channels, `[C, L]` to `[L]`, while their levels are measured."""
+    for block, rate in blocks:
+        channels = _as_floats(block)  # [C, L]
+        mono = channels.mean(axis=0)  # [L]
+        if len(channels) > 1 and channels.shape[1]:
+            levels.add(channels, mono)
+        yield mono.astype(np.float32), rate
+
+
+def _one_channel(blocks: Blocks, channel: int) -> Iterator[tuple[Waveform, int]]:
+    """One channel alone, or the last one where there are fewer."""
+    for block, rate in blocks:
+        one = block[min(channel, len(block) - 1)][None]  # [1, L]
+        yield _as_floats(one)[0].astype(np.float32), rate
+
+
+def _joined(blocks: Iterable[tuple[Waveform, int]], max_seconds: float) -> Recording:
     """Join blocks of mono samples, each with its rate, into one checked recording."""
     n_wanted = round(max_seconds * SAMPLE_RATE)
     parts: list[Waveform] = []
@@ -114,6 +202,9 @@ def _record(blocks: Iterable[tuple[Waveform, int]], max_seconds: float) -> Recor
 
 def _checked_rate(sample_rate: int) -> int:
     low, high = SAMPLE_RATES
+    if not isinstance(sample_rate, int | float | np.integer | np.floating):
+        problem = f"has a sample rate of {sample_rate!r}"
+        raise Speech2FaceError(problem, "give a number of Hz")
     if not (low <= sample_rate <= high and int(sample_rate) == sample_rate):
         problem = f"has a sample rate of {sample_rate} Hz"
         raise Speech2FaceError(problem, f"give sound with a whole rate of {low} to {high} Hz")
@@ -127,7 +218,7 @@ def _refuse_unusable(waveform: Waveform) -> None:
         raise Speech2FaceError(f"holds only {seconds:.2f} s of sound", remedy)
     if _loudest_dbfs(waveform) < SILENCE_DBFS:
         problem = f"is silent (below {SILENCE_DBFS:.0f} dBFS throughout)"
-        raise Speech2FaceError(problem, "give a recording in which somebody speaks")
+        raise _Silent(problem, "give a recording in which somebody speaks")
 
 
 def _loudest_dbfs(waveform: Waveform) -> float:
@@ -151,30 +242,44 @@ def without_leading_silence(waveform: Waveform) -> Waveform:
     return waveform[int(is_loud.argmax()) * LOUDNESS_WINDOW :]
 
 
-def _channels_first(samples: NDArray[Any]) -> NDArray[Any]:
+def _channels_first(samples: Any) -> NDArray[Any]:
     """`[L]`, `[C, L]` or `[L, C]` to `[C, L]`."""
+    try:
+        samples = np.asarray(samples)
+    except ValueError as error:
+        problem = f"samples are no array ({error})"
+        raise Speech2FaceError(
+            problem, "give real numbers of shape [L], [C, L] or [L, C]"
+        ) from error
     if samples.dtype.kind not in "fiu" or samples.ndim not in (1, 2):
         problem = f"samples are {samples.dtype} of shape {samples.shape}"
         raise Speech2FaceError(problem, "give real numbers of shape [L], [C, L] or [L, C]")
-    channels = np.atleast_2d(samples)
+    channels: NDArray[Any] = np.atleast_2d(samples)
     if channels.shape[0] > channels.shape[1]:
         channels = channels.T
     if channels.shape[0] == 0:
         raise Speech2FaceError("holds only 0.00 s of sound", "give at least half a second")
+    _refuse_many_channels(channels.shape[0])
     return channels
 
 
-def _mono(channels: NDArray[Any]) -> Waveform:
-    """Mean of the channels as floats, `[C, L]` to `[L]`; integers are scaled to [-1, 1]."""
+def _refuse_many_channels(n_channels: int) -> None:
+    if n_channels > MAX_CHANNELS:
+        raise Speech2FaceError(f"has {n_channels} channels", "export it again, in mono")
+
+
+def _as_floats(channels: NDArray[Any]) -> NDArray[np.float64]:
+    """Samples as floats, `[C, L]`; integers are scaled to [-1, 1]."""
     if channels.dtype.kind in "iu":
         bits = channels.dtype.itemsize * 8
         middle = 2 ** (bits - 1) if channels.dtype.kind == "u" else 0  # unsigned rests at 128
-        channels = (channels.astype(np.float64) - middle) / 2 ** (bits - 1)
-    mono: Waveform = channels.mean(axis=0, dtype=np.float64).astype(np.float32)  # [L]
-    if not np.isfinite(mono).all():
-        problem = "holds samples that are not finite numbers"
-        raise Speech2FaceError(problem, _EXPORT_AGAIN)
-    return mono
+        levels: NDArray[np.float64] = channels.astype(np.float64) - middle
+        levels /= 2 ** (bits - 1)
+        return levels
+    floats: NDArray[np.float64] = channels.astype(np.float64)
+    if not (np.abs(floats) < np.finfo(np.float32).max).all():  # NaN is not below it either
+        raise Speech2FaceError("holds samples that are not finite numbers", _EXPORT_AGAIN)
+    return floats
 
 
 def _resampled(blocks: Iterable[tuple[Waveform, int]]) -> Iterator[Waveform]:
@@ -228,85 +333,216 @@ class _Resampler:
             yield frame.to_ndarray()[0]  # [1, L] to [L]
 
 
-class _Packets:
-    """The sound of an open container, packet by packet; what cannot be decoded is left out."""
+class _Source:
+    """A file as PyAV reads it: from where it stands, within a budget of CPU time."""
 
-    def __init__(self, container: Any) -> None:
-        self.container = container
-        self.damaged = False
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        if isinstance(name := getattr(file, "name", None), str):
+            self.name = name  # its suffix helps ffmpeg to guess the format, no more
+        self.first = file.tell()
+        self.budget = time.thread_time() + MAX_CPU_SECONDS
+        self.start = file.read(12)
+        if not isinstance(self.start, bytes):
+            raise Speech2FaceError("is open as text", "open it in binary mode")
+        if not self.start:
+            raise Speech2FaceError("is empty", "record or copy it again")
 
-    def blocks(self) -> Iterator[tuple[Waveform, int]]:
-        """Mono samples and their rate, a block a decoded frame."""
-        av = _av()
-        stream = self.container.streams.best("audio")
-        if stream is None:
+    def rewind(self) -> None:
+        self.file.seek(self.first)
+
+    def check(self) -> None:
+        """Raise if the file has taken too long: some are made so that they do."""
+        if time.thread_time() > self.budget:
+            problem = f"takes more than {MAX_CPU_SECONDS:.0f} s to decode"
+            raise Speech2FaceError(problem, _EXPORT_AGAIN)
+
+    def read(self, n_bytes: int) -> bytes:
+        self.check()
+        return self.file.read(n_bytes)
+
+    def tell(self) -> int:
+        return self.file.tell() - self.first
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """The new place, or -1: damaged files ask for places that cannot be."""
+        self.check()
+        base = (self.first, self.file.tell(), None)[whence]
+        try:
+            if base is None:
+                return self.file.seek(offset, whence) - self.first
+            place = base + offset
+            return self.file.seek(place) - self.first if place >= self.first else -1
+        except (OSError, OverflowError, ValueError):
+            return -1
+
+
+def _first_track_with_sound(source: _Source, max_seconds: float) -> Recording:
+    """The recording of ffmpeg's default track; if it has no sound, of the next that has some."""
+    with _container(source) as container:
+        best = container.streams.best("audio")
+        tracks = [stream.index for stream in container.streams.audio]
+        if best is None:
             problem = "has no sound track"
             raise Speech2FaceError(problem, "give a recording in which somebody speaks")
-        packets = self.container.demux(stream)
-        as_floats = _AsFloats()
-        n_frames = 0
+        best_index = best.index
+    try:
+        return _track(source, best_index, max_seconds)
+    except Speech2FaceError as refused:
+        for number, index in enumerate(tracks, start=1):
+            if index == best_index:
+                continue
+            try:
+                recording = _track(source, index, max_seconds)
+            except Speech2FaceError:
+                continue
+            of = tracks.index(best_index) + 1
+            note = f"audio track {number} is heard: track {of} {refused.problem}"
+            return replace(recording, notes=(*recording.notes, note))
+        raise
+
+
+def _track(source: _Source, index: int, max_seconds: float) -> Recording:
+    """The recording of one audio track."""
+    packets = _Packets(source, index)
+    recording = _record(packets.blocks, max_seconds)
+    return replace(recording, damaged=packets.damaged)
+
+
+class _Packets:
+    """The sound of one audio track, packet by packet; what cannot be decoded is left out."""
+
+    def __init__(self, source: _Source, index: int) -> None:
+        self.source, self.index = source, index
+        self.damaged = False
+
+    def blocks(self) -> Iterator[tuple[NDArray[Any], int]]:
+        """Channels `[C, L]` and their rate, from the beginning each time."""
+        n_blocks = 0
+        with _container(self.source) as container:
+            joined = _JoinedFrames()
+            for frame in self._frames(container):
+                for block in joined.add(frame):
+                    n_blocks += 1
+                    yield block
+            for block in joined.rest():
+                n_blocks += 1
+                yield block
+        if self.damaged and n_blocks == 0:
+            raise Speech2FaceError("holds sound that cannot be decoded", _EXPORT_AGAIN)
+
+    def _frames(self, container: Any) -> Iterator[Any]:
+        stream = container.streams[self.index]
+        if stream.codec_context is None:  # no decoder knows this coding
+            raise Speech2FaceError("holds sound that cannot be decoded", _EXPORT_AGAIN)
+        _refuse_many_channels(stream.codec_context.channels)
+        packets = container.demux(stream)
         while True:
+            self.source.check()
             try:
                 frames = next(packets).decode()
             except StopIteration:
-                break
-            except av.FFmpegError:
+                return
+            except IndexError:  # a packet of a track that the header did not announce
+                packets = container.demux(stream)
+                continue
+            except (_av().FFmpegError, OSError, ValueError):
                 # Of a packet: the next may be sound again. Of the container: `packets` has ended.
                 self.damaged = True
                 continue
-            for frame in frames:
-                n_frames += 1
-                yield _mono(as_floats.channels(frame)), _checked_rate(frame.sample_rate)
-        if self.damaged and n_frames == 0:
-            raise Speech2FaceError("holds sound that cannot be decoded", _EXPORT_AGAIN)
+            yield from frames
 
 
-class _AsFloats:
-    """Samples of decoded frames as float32, whatever type and layout the codec has."""
+class _JoinedFrames:
+    """Decoded frames joined or cut to blocks of one size, as float32, whatever the codec has."""
 
     def __init__(self) -> None:
         self.kind: tuple[str, str, int] | None = None
+        self.fifo: Any = None
         self.convert: Any = None
 
-    def channels(self, frame: Any) -> Waveform:
-        """`[C, L]`; by way of interleaved samples, as PyAV 18 crashes on 8 planes of a frame."""
+    def add(self, frame: Any) -> Iterator[tuple[Waveform, int]]:
+        """Blocks `[C, L]` that are complete, each with its rate."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self.kind:
-            _, layout, rate = self.kind = kind
-            self.convert = _av().AudioResampler(format="flt", layout=layout, rate=rate)
+            yield from self.rest()
+            _refuse_many_channels(frame.layout.nb_channels)
+            _checked_rate(frame.sample_rate)
+            self.kind = kind
+            self.fifo = _av().AudioFifo()
+            self.convert = _av().AudioResampler(format="flt", layout=kind[1], rate=kind[2])
         frame.pts = None  # samples follow each other; gaps in a file's clock are not speech
+        self.fifo.write(frame)
+        while self.fifo.samples >= _BLOCK:
+            yield self._block(_BLOCK)
+
+    def rest(self) -> Iterator[tuple[Waveform, int]]:
+        """What is still held."""
+        if self.kind is not None and self.fifo.samples:
+            yield self._block(0)
+
+    def _block(self, n_samples: int) -> tuple[Waveform, int]:
+        """By way of interleaved samples, as PyAV 18 crashes on 8 planes of a frame."""
+        assert self.kind is not None
+        frame = self.fifo.read(n_samples)
         n_channels = frame.layout.nb_channels
         try:
             packed = [part.to_ndarray()[0] for part in self.convert.resample(frame)]  # [L * C]
         except _av().FFmpegError as error:
             problem = f"has {n_channels} channels of a layout that cannot be mixed"
             raise Speech2FaceError(problem, "export it again, in mono") from error
-        return np.concatenate(packed).reshape(-1, n_channels).T
+        return np.concatenate(packed).reshape(-1, n_channels).T, self.kind[2]
 
 
-def _opened(name: str) -> BufferedReader:
-    try:
-        return open(name, "rb")
-    except FileNotFoundError as error:
-        raise Speech2FaceError("there is no such file", "check the path") from error
-    except IsADirectoryError as error:
-        raise Speech2FaceError("is a folder", "name the sound files in it") from error
-    except PermissionError as error:
-        raise Speech2FaceError("may not be read", "give yourself the right to read it") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise Speech2FaceError(f"cannot be opened ({error})", "check the path") from error
+def _name_of(source: Source) -> str:
+    """What messages call a source."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "the sound given"
 
 
-def _container(file: BufferedReader) -> Any:
+@contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    """The source as a binary file in which one can go back."""
+    if isinstance(source, str | os.PathLike):
+        with open_file(source) as file:
+            yield file
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source)
+    elif not hasattr(source, "read"):
+        problem = f"is of type {type(source).__name__}"
+        raise Speech2FaceError(problem, "give a path, bytes, or a file opened in binary mode")
+    elif hasattr(source, "seekable") and source.seekable():
+        yield source
+    else:
+        with tempfile.SpooledTemporaryFile(_SPOOLED) as copy:
+            _copy(source, copy)
+            yield copy  # type: ignore[misc]  # it has all that is used here
+
+
+def _copy(source: BinaryIO, copy: Any) -> None:
+    """Everything that a pipe gives: an mp4 may have its index at the end."""
+    n_bytes = 0
+    while content := source.read(2**16):
+        if not isinstance(content, bytes):
+            raise Speech2FaceError("is open as text", "open it in binary mode")
+        n_bytes += len(content)
+        if n_bytes > MAX_PIPE_BYTES:
+            problem = f"gives more than {MAX_PIPE_BYTES:,} bytes"
+            raise Speech2FaceError(problem, "save it as a file, and give its name")
+        copy.write(content)
+    copy.seek(0)
+
+
+def _container(source: _Source) -> Any:
     av = _av()
-    start = file.peek(12)[:12]
-    if not start:
-        raise Speech2FaceError("is empty", "record or copy it again")
+    source.rewind()
     options = {"protocol_whitelist": "none"}  # a playlist may not make us open other things
     try:
-        return av.open(file, options=options, metadata_errors="replace")
-    except av.FFmpegError as error:
-        if start[4:8] == b"ftyp":
+        return av.open(source, options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if source.start[4:8] == b"ftyp":
             problem = "is an mp4 that breaks off before its index"
             raise Speech2FaceError(problem, "record or copy it again, whole") from error
         remedy = "give a recording such as wav, flac, mp3, m4a, ogg, webm or mp4"

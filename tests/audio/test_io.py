@@ -1,13 +1,19 @@
 """Any recording becomes 16 kHz mono: real files of every kind, SciPy as the reference."""
 
+import io
+import struct
+import time
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from media import EXAMPLES, write_media, write_sparse_hours
 from numpy.typing import NDArray
 from scipy import signal
 
+from speech2face.audio import io as audio_io
 from speech2face.audio.io import (
     MAX_SECONDS,
     SAMPLE_RATE,
@@ -341,3 +347,205 @@ def test_leading_silence_is_skipped_and_silence_later_is_kept() -> None:
     np.testing.assert_array_equal(without_leading_silence(late), late[16_000:])
     np.testing.assert_array_equal(without_leading_silence(tone), tone)
     np.testing.assert_array_equal(without_leading_silence(silence), silence)
+
+
+def test_bytes_and_open_files_are_heard_like_the_file(
+    speech: NDArray[np.float32], tmp_path: Path
+) -> None:
+    content = (EXAMPLES / "slt.ogg").read_bytes()
+    after_others = io.BytesIO(b"others" + content)
+    after_others.seek(6)  # read from where it stands
+    for source in (content, bytearray(content), memoryview(content), io.BytesIO(content)):
+        np.testing.assert_array_equal(decode(source).waveform, speech)
+    np.testing.assert_array_equal(decode(after_others).waveform, speech)
+    with (EXAMPLES / "slt.ogg").open("rb") as file:
+        np.testing.assert_array_equal(decode(file).waveform, speech)
+
+
+class Pipe:
+    """Can be read once, as standard input can."""
+
+    def __init__(self, content: bytes) -> None:
+        self.rest = content
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        part, self.rest = self.rest[:n_bytes], self.rest[n_bytes:]
+        return part
+
+
+def test_an_mp4_with_its_index_last_is_heard_through_a_pipe(tmp_path: Path) -> None:
+    file = write_media(tmp_path / "a.mp4", noise(2), 16_000, codec="aac")
+    assert file.read_bytes().index(b"moov") > file.stat().st_size // 2
+    heard = decode(Pipe(file.read_bytes()))
+    np.testing.assert_array_equal(heard.waveform, decode(file).waveform)
+
+
+@pytest.mark.parametrize(
+    "source, problem",
+    [
+        (b"", "is empty"),
+        (b"no sound at all", "not a sound file"),
+        (io.StringIO("text"), "open as text"),
+        (Pipe(b""), "is empty"),
+        (3, "is of type int"),
+        (None, "is of type NoneType"),
+    ],
+)
+def test_what_is_no_source_is_refused(source: Any, problem: str) -> None:
+    with pytest.raises(Speech2FaceError, match=f"the sound given: .*{problem}"):
+        decode(source)
+
+
+def test_a_pipe_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        def read(self, n_bytes: int) -> bytes:
+            return bytes(n_bytes)
+
+    monkeypatch.setattr(audio_io, "MAX_PIPE_BYTES", 2**20)
+    with pytest.raises(Speech2FaceError, match="more than 1,048,576 bytes"):
+        decode(Endless())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("residue", [0.0, 0.01])
+def test_a_stereo_file_with_one_side_inverted_is_heard(residue: float, tmp_path: Path) -> None:
+    left = noise(2)
+    stereo = np.stack([left, -left + residue * noise(2)[::-1]])
+    for recording in (
+        decode(write_media(tmp_path / "a.wav", stereo, SAMPLE_RATE, codec="pcm_f32le")),
+        as_recording(stereo, SAMPLE_RATE),
+    ):
+        best = np.abs(recording.waveform - left).max(), np.abs(recording.waveform + left).max()
+        assert min(best) < 0.02
+        assert "channel" in recording.notes[0] and "of 2 is heard" in recording.notes[0]
+
+
+def test_channels_that_do_not_cancel_are_averaged_without_a_note() -> None:
+    speech, other = noise(2), noise(2)[::-1]
+    sixth = np.zeros((6, 32_000), np.float32)
+    sixth[2] = speech
+    for channels in (
+        np.stack([speech, speech]),
+        np.stack([speech, other]),
+        np.stack([speech, np.zeros_like(speech)]),  # a dead channel
+        np.stack([speech + other, speech - other]) / 2,  # mid and side
+        sixth,
+    ):
+        recording = as_recording(channels, SAMPLE_RATE)
+        assert recording.notes == ()
+        np.testing.assert_allclose(recording.waveform, channels.mean(axis=0), atol=1e-6)
+
+
+def test_a_quiet_channel_beside_a_dead_one_is_not_called_silent() -> None:
+    level = 10 ** ((SILENCE_DBFS + 3) / 20)  # the mean of the two is below the level of silence
+    tone = level * np.sqrt(2) * np.sin(2 * np.pi * 200 * np.arange(32_000) / SAMPLE_RATE)
+    recording = as_recording(np.stack([np.zeros_like(tone), tone]), SAMPLE_RATE)
+    np.testing.assert_allclose(recording.waveform, tone, atol=1e-7)
+    assert "channel 2 of 2" in recording.notes[0]
+
+
+def test_opposite_offsets_are_no_sound() -> None:
+    with pytest.raises(Speech2FaceError, match="silent"):
+        as_recording(np.stack([np.full(32_000, 0.5), np.full(32_000, -0.5)]), SAMPLE_RATE)
+
+
+def write_tracks(path: Path, tracks: list[NDArray[np.float32]]) -> Path:
+    """A Matroska file with one audio track for each waveform."""
+    with av.open(str(path), "w", format="matroska") as container:
+        streams = [container.add_stream("pcm_s16le", rate=SAMPLE_RATE) for _ in tracks]
+        for stream in streams:
+            stream.codec_context.layout = "mono"
+        for stream, samples in zip(streams, tracks, strict=True):
+            integers = (samples * 32_767).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(integers, format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                container.mux(packet)
+    return path
+
+
+def test_a_voice_in_the_second_track_is_heard_when_the_first_is_silent(tmp_path: Path) -> None:
+    silent = np.zeros(32_000, np.float32)
+    recording = decode(write_tracks(tmp_path / "a.mkv", [silent, noise(2)]))
+    np.testing.assert_allclose(recording.waveform, noise(2), atol=1e-4)
+    assert recording.notes[0].startswith("audio track 2 is heard: track 1 is silent")
+    first = decode(write_tracks(tmp_path / "b.mkv", [noise(2), silent]))
+    assert first.notes == ()
+    with pytest.raises(Speech2FaceError, match="silent"):
+        decode(write_tracks(tmp_path / "c.mkv", [silent, silent]))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32])
+def test_sixteen_bit_values_in_a_wider_type_are_refused_by_its_name(dtype: type) -> None:
+    middle = 2**31 if dtype is np.uint32 else 0
+    samples = (noise(1) * 32_767).astype(np.int64) + middle
+    with pytest.raises(Speech2FaceError, match=f"{dtype.__name__} counts as.*int16"):
+        as_recording(samples.astype(dtype), SAMPLE_RATE)
+
+
+def test_other_ways_of_holding_samples_are_heard() -> None:
+    sound = noise(1, level=0.2).clip(-1, 1)
+    peak = np.abs(sound).max()
+    whole = as_recording((sound * 32_767).astype(np.float32), SAMPLE_RATE)  # floats up to 32,767
+    np.testing.assert_allclose(whole.waveform, sound / peak, atol=1e-5)
+    eight = as_recording((sound * 127 + 128).round().astype(np.uint8), SAMPLE_RATE)
+    np.testing.assert_allclose(eight.waveform, sound * 127 / 128, atol=0.005)
+    assert not whole.notes and not eight.notes
+
+
+@pytest.mark.parametrize("rate", ["16000", None, [16_000], 16_000j])
+def test_a_sample_rate_that_is_no_number_is_refused(rate: Any) -> None:
+    with pytest.raises(Speech2FaceError, match="sample rate"):
+        as_recording(noise(1), rate)
+
+
+@pytest.mark.parametrize(
+    "samples", [[[1.0], [1.0, 2.0]], np.zeros((100, 200)), 1e300 * noise(1).astype(float)]
+)
+def test_ragged_many_channelled_and_huge_samples_are_refused(samples: Any) -> None:
+    with pytest.raises(Speech2FaceError):
+        as_recording(np.asarray(samples) if isinstance(samples, np.ndarray) else samples, 16_000)
+
+
+def test_ten_thousand_channels_are_refused_before_decoding(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_header(16_000, n_channels=10_000))
+    with pytest.raises(Speech2FaceError, match="10000 channels|no sound track"):
+        decode(tmp_path / "a.wav")
+
+
+def caf(samples: NDArray[np.int16], frames_per_packet: int = 1) -> bytes:
+    """A CAF file of 16-bit mono; ffmpeg reads it in packets of one sample if told so."""
+    description = struct.pack(">d4sIIIII", 16_000.0, b"lpcm", 0, 2, frames_per_packet, 1, 16)
+    data = struct.pack(">I", 0) + samples.astype(">i2").tobytes()
+    head = b"caff\0\1\0\0desc" + struct.pack(">q", len(description)) + description
+    return head + b"data" + struct.pack(">q", len(data)) + data
+
+
+def test_packets_of_one_sample_cost_little_more_than_large_ones() -> None:
+    integers = (noise(1.5) * 32_767).astype(np.int16)
+    begin = time.process_time()
+    recording = decode(caf(integers))
+    assert time.process_time() - begin < 2
+    np.testing.assert_allclose(recording.waveform, integers / np.float32(2**15), atol=1e-6)
+
+
+def test_a_file_that_takes_too_long_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio_io, "MAX_CPU_SECONDS", 0.0)
+    with pytest.raises(Speech2FaceError, match="takes more than 0 s to decode"):
+        decode(EXAMPLES / "slt.ogg")
+
+
+class Faulty(io.BytesIO):
+    """A disk that fails after some bytes."""
+
+    def read(self, n_bytes: int | None = -1) -> bytes:
+        if self.tell() > 8_000:
+            raise OSError(5, "Input/output error")
+        return super().read(n_bytes)
+
+
+def test_a_disk_that_fails_is_no_traceback(tmp_path: Path) -> None:
+    file = write_media(tmp_path / "a.wav", noise(3), 16_000)
+    try:
+        assert decode(Faulty(file.read_bytes())).seconds < 3
+    except Speech2FaceError as error:
+        assert error.remedy
