@@ -1,13 +1,14 @@
 """`speech2face prepare`: a corpus in, features for training out; given again, it goes on."""
 
 import argparse
-import sys
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import path, positive_count, seconds
 from speech2face.errors import Speech2FaceError
+from speech2face.progress import Progress
 
 if TYPE_CHECKING:
     from speech2face.data.sample import Sample
@@ -66,27 +67,30 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="people to invent (default: 20)",
     )
+    parser.add_argument(
+        "--retry",
+        action="append",
+        default=[],
+        metavar="REASON",
+        help="try clips again that an earlier run left out for this reason; may be repeated",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare all shards and say how many clips were used and why others were not; status 0."""
-    from speech2face.data.manifest import write_manifest
-    from speech2face.prepare.pairs import prepare_pairs, summary_of
+    """Prepare all clips and say how many were used and why others were not; status 0."""
+    from speech2face.prepare.pairs import prepare_pairs
 
-    tools = _tools(arguments)
-    manifest = arguments.out / "manifest.jsonl"
-    write_manifest(manifest, _samples(arguments))
+    tools, samples = _tools(arguments), _samples(arguments)
     reasons: Counter[str] = Counter()
-    n_used = 0
-    for marker in prepare_pairs(manifest, arguments.out, tools):
-        used, rejected = summary_of(marker)
-        n_used += used
-        reasons.update(rejected)
-        print(f"{marker.stem}: {n_used} clips, {reasons.total()} left out", file=sys.stderr)
-    print(f"{arguments.out}: {n_used} clips")
-    for reason, count in sorted(reasons.items()):
-        print(f"left out, {reason}: {count}")
+    with Progress(len(samples)) as progress:
+        for outcome in prepare_pairs(samples, arguments.out, tools, retry=arguments.retry):
+            if outcome.rejected is not None:
+                reasons[outcome.rejected.reason] += 1
+            progress.advance()
+    print(f"{arguments.out}: {len(samples) - reasons.total()} clips")
+    for reason, number in sorted(reasons.items()):
+        print(f"left out, {reason}: {number}")
     return 0
 
 
@@ -110,12 +114,15 @@ def _tools(arguments: argparse.Namespace) -> "Tools":
 
     detector = DlibDetector()
     encoder: FaceEncoder
+    weights_sha256 = None
     if arguments.face_encoder == "vgg-face":
         from speech2face.face.vgg_face import VGGFaceEncoder, load_vgg_face
 
         if arguments.vgg_face is None:
             raise Speech2FaceError("vgg-face needs its weights", "add --vgg-face FILE")
         encoder = VGGFaceEncoder(load_vgg_face(arguments.vgg_face), detector)
+        with open(arguments.vgg_face, "rb") as file:
+            weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     elif arguments.face_encoder == "sface":
         from speech2face.face.sface import SFaceEncoder
 
@@ -127,4 +134,5 @@ def _tools(arguments: argparse.Namespace) -> "Tools":
         encoder,
         clip_seconds=arguments.clip_seconds,
         with_canonical=not arguments.voice_only,
+        weights_sha256=weights_sha256,
     )

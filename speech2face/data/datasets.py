@@ -5,8 +5,10 @@ number `p` of a training is sample `p % n` of the shuffle of epoch `p // n`. Not
 remembered, so a run that was killed goes on with the very batches it would have seen.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,12 +18,24 @@ import torch
 from torch import Tensor
 
 from speech2face.data.sample import Split
+from speech2face.data.store import Rejected, Store
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_extra
-from speech2face.records import read_json_object
+from speech2face.files import write_whole
+from speech2face.records import jsonl_rows, read_json_object
 
 B = TypeVar("B")  # a batch
-DESCRIPTION = "features.json"  # what all shards of a folder have in common
+DESCRIPTION = "features.json"  # what all features of a folder have in common
+CLIPS = "clips.jsonl"  # what became of each clip, in the order of the manifest
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A clip of a prepared folder: the key of its features, or why it has none."""
+
+    id: str
+    split: Split | None
+    key: str
+    rejected: Rejected | None = None
 
 
 class VoiceBatch(NamedTuple):
@@ -49,7 +63,7 @@ class FaceBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureShards:
-    """Features of one split in a folder of `shard-NNNNN.safetensors`; rows are read on demand.
+    """Features of one split of a prepared folder; rows are read on demand.
 
     Attributes:
         folder: as `speech2face.prepare.pairs` fills it.
@@ -60,38 +74,40 @@ class FeatureShards:
     split: Split
 
     def __post_init__(self) -> None:
-        if not (self.folder / DESCRIPTION).is_file():
-            raise Speech2FaceError(
-                f"no features here (there is no {DESCRIPTION})",
-                "give a folder that prepare_pairs has filled",
-                str(self.folder),
-            )
-        if not self._rows:
+        for name in (DESCRIPTION, CLIPS):
+            if not (self.folder / name).is_file():
+                raise Speech2FaceError(
+                    f"no features here (there is no {name})",
+                    "give a folder that `speech2face prepare` has filled to its end",
+                    str(self.folder),
+                )
+        if not self._clips:
             raise Speech2FaceError(
                 f"no features of split {self.split!r}", "prepare samples of it", str(self.folder)
             )
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._clips)
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What all shards have in common: recogniser, clip length, hash of the manifest."""
-        return read_json_object(self.folder / DESCRIPTION)
+        """What all features have in common: recogniser, clip length, digests of the lists."""
+        digest = hashlib.sha256((self.folder / CLIPS).read_bytes()).hexdigest()
+        return read_json_object(self.folder / DESCRIPTION) | {"clips_sha256": digest}
 
     @property
     def ids(self) -> list[str]:
         """Sample ids in the order of the positions that `read` takes."""
-        return [name for name, _, _ in self._rows]
+        return [clip.id for clip in self._clips]
 
     def read(self, name: str, positions: Sequence[int]) -> Tensor:
         """Rows of one feature, `[B, ...]` as stored.
 
         Raises:
-            Speech2FaceError: the shards do not hold a feature of that name.
+            Speech2FaceError: the records do not hold a feature of that name.
         """
-        rows = [self._rows[position] for position in positions]
-        return torch.stack([self._read_row(shard, name, row) for _, shard, row in rows])
+        keys = [self._clips[position].key for position in positions]
+        return torch.stack([torch.from_numpy(self._store.array(key, name)) for key in keys])
 
     def voice_batch(self, positions: Sequence[int], n_frames: int | None = None) -> VoiceBatch:
         """Batch for the voice encoder; `n_frames` keeps the beginning of each spectrogram.
@@ -111,35 +127,41 @@ class FeatureShards:
         )
 
     @cached_property
-    def _rows(self) -> list[tuple[str, Path, int]]:
-        """Sample id, shard and row in it, in the order of the shards."""
-        rows = []
-        for marker in sorted(self.folder.glob("shard-*.json")):
-            samples = read_json_object(marker)["samples"]
-            shard = marker.with_suffix(".safetensors")
-            rows += [
-                (sample["id"], shard, row)
-                for row, sample in enumerate(samples)
-                if sample["split"] == self.split
-            ]
-        return rows
-
-    def _read_row(self, shard: Path, name: str, row: int) -> Tensor:
-        if shard not in self._open_shards:
-            self._open_shards[shard] = _open(shard)
-        file = self._open_shards[shard]
-        if name not in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
-            raise Speech2FaceError(
-                f"the features hold no {name!r}",
-                "prepare a manifest whose samples all have what it is made from",
-                str(shard),
-            )
-        tensor: Tensor = file.get_slice(name)[row]
-        return tensor
+    def _clips(self) -> list[PreparedClip]:
+        """Clips of the split that have features, in the order of the manifest."""
+        clips = read_clips(self.folder / CLIPS)
+        return [clip for clip in clips if clip.rejected is None and clip.split == self.split]
 
     @cached_property
-    def _open_shards(self) -> dict[Path, Any]:
-        return {}
+    def _store(self) -> Store:
+        return Store(self.folder, str(self.description.get("fingerprint")))
+
+
+def write_clips(path: Path, clips: Iterable[PreparedClip]) -> None:
+    """Write one line per clip."""
+    lines = []
+    for clip in clips:
+        rejected = {} if clip.rejected is None else {"rejected": asdict(clip.rejected)}
+        row = {"id": clip.id, "split": clip.split, "key": clip.key, **rejected}
+        lines.append(json.dumps(row) + "\n")
+    write_whole(path, "".join(lines).encode())
+
+
+def read_clips(path: Path) -> list[PreparedClip]:
+    """What `write_clips` wrote.
+
+    Raises:
+        Speech2FaceError: the file is absent or damaged.
+    """
+    clips = []
+    for where, row in jsonl_rows(path):
+        try:
+            rejected = Rejected(**row["rejected"]) if "rejected" in row else None
+            clips.append(PreparedClip(row["id"], row["split"], row["key"], rejected))
+        except (KeyError, TypeError) as damage:
+            remedy = "run `speech2face prepare` again"
+            raise Speech2FaceError("does not describe a prepared clip", remedy, where) from damage
+    return clips
 
 
 def positions_from(
@@ -178,11 +200,3 @@ def in_order(read: Callable[[Sequence[int]], B], *, n_samples: int, batch_size: 
     """Every sample once, in the order of the shards; the last batch may be smaller."""
     for start in range(0, n_samples, batch_size):
         yield read(range(start, min(start + batch_size, n_samples)))
-
-
-def _open(shard: Path) -> Any:
-    try:
-        from safetensors import safe_open
-    except ModuleNotFoundError as missing:
-        raise missing_extra("safetensors", "train") from missing
-    return safe_open(shard, framework="pt")

@@ -1,4 +1,4 @@
-"""A corpus as a file: one sample a line, in JSON, with paths relative to the file itself."""
+"""A corpus as a file: one sample per line, in JSON, with paths relative to the file itself."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from typing import Any
 from speech2face.data.sample import Sample
 from speech2face.data.splits import check_disjoint
 from speech2face.errors import Speech2FaceError
+from speech2face.files import write_whole
 from speech2face.records import jsonl_rows, shown
 
 _PATHS = ("voice", "face", "canonical", "landmarks")
@@ -24,14 +25,16 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
     Raises:
         Speech2FaceError: an id occurs twice, or a person or a video is in two splits.
     """
+    write_whole(path, manifest_content(path, samples))
+
+
+def manifest_content(path: Path, samples: Iterable[Sample]) -> bytes:
+    """What `write_manifest` writes, with the same errors."""
     samples = list(samples)
     _check_unique(samples, str(path))
     check_disjoint(samples, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(_as_json(sample, path.parent), sort_keys=True) for sample in samples]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    os.replace(partial, path)
+    return "".join(line + "\n" for line in lines).encode()
 
 
 def read_manifest(path: Path) -> list[Sample]:

@@ -11,6 +11,9 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
 LABELS = ("gender", "nationality", "age_group", "language")  # evaluation reads them, training never
 
+MAX_ID_BYTES = 200  # a file name has at most 255, and suffixes are added
+MAX_SECONDS = 1_000_000  # eleven days; far from what overflows when samples are counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -48,15 +51,21 @@ class Sample:
             raise Speech2FaceError(
                 f"sample id {self.id!r} cannot name a file", "use a name without separators"
             )
+        if len(self.id.encode(errors="replace")) > MAX_ID_BYTES:
+            raise Speech2FaceError(
+                f"sample id {self.id[:40]!r}... is longer than {MAX_ID_BYTES} bytes",
+                "use a shorter one: files are named after it",
+            )
         if not self.person:
             raise Speech2FaceError(f"sample {self.id} names no person", "give every clip a person")
         if self.split is not None and self.split not in SPLITS:
             raise Speech2FaceError(
                 f"sample {self.id} is in split {self.split!r}", f"splits are {list(SPLITS)}"
             )
-        if self.seconds is not None and not self.seconds > 0:
+        if self.seconds is not None and not 0 < self.seconds <= MAX_SECONDS:
             raise Speech2FaceError(
-                f"sample {self.id} lasts {self.seconds} seconds", "give a positive length"
+                f"sample {self.id} lasts {self.seconds} seconds",
+                f"give a length between 0 and {MAX_SECONDS:,} seconds",
             )
         if unknown := sorted(self.labels.keys() - set(LABELS)):
             raise Speech2FaceError(

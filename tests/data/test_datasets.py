@@ -1,12 +1,12 @@
 """Batches: every sample once an epoch, and the same stream wherever one begins."""
 
 import itertools
-import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from prepared import write_features
 
 from speech2face.data.datasets import (
     FeatureShards,
@@ -19,23 +19,17 @@ from speech2face.errors import Speech2FaceError
 
 @pytest.fixture
 def features(tmp_path: Path) -> Path:
-    """Three shards of four, two and no samples; every third sample is for validation."""
-    (tmp_path / "features.json").write_text(json.dumps({"feature_size": 3}))
-    number = 0
-    for shard, size in enumerate((4, 2, 0)):
-        rows = range(number, number + size)
-        if size:
-            tensors = {
-                "spectrogram": torch.stack([torch.full((2, 5, 9), float(r)) for r in rows]).half(),
-                "face_feature": torch.tensor([[float(r)] * 3 for r in rows]),
-                "landmarks": torch.zeros(size, 68, 2) + torch.tensor(list(rows))[:, None, None],
-                "canonical_face": torch.full((size, 3, 4, 4), 255, dtype=torch.uint8),
-            }
-            save_file(tensors, tmp_path / f"shard-{shard:05d}.safetensors")
-        samples = [{"id": str(r), "split": "val" if r % 3 == 2 else "train"} for r in rows]
-        (tmp_path / f"shard-{shard:05d}.json").write_text(json.dumps({"samples": samples}))
-        number += size
-    return tmp_path
+    """Seven clips, of which every third is for validation, and the last has no features."""
+    return write_features(tmp_path, [one_clip(number) for number in range(6)] + [None])
+
+
+def one_clip(number: int) -> dict[str, np.ndarray]:
+    return {
+        "spectrogram": np.full((2, 5, 9), number, np.float16),
+        "face_feature": np.full(3, number, np.float32),
+        "landmarks": np.full((68, 2), number, np.float32),
+        "canonical_face": np.full((3, 4, 4), 255, np.uint8),
+    }
 
 
 def test_a_split_sees_its_own_samples_only(features: Path) -> None:
@@ -53,9 +47,10 @@ def test_batches_have_the_types_and_shapes_that_training_wants(features: Path) -
     assert face.landmarks.shape == (1, 68, 2) and face.canonical_face.max() == 1.0
 
 
-def test_a_shard_without_its_marker_is_not_seen(features: Path) -> None:
-    (features / "shard-00001.json").unlink()
-    assert FeatureShards(features, "train").ids == ["0", "1", "3"]
+def test_a_preparation_that_has_not_ended_is_not_learned_from(features: Path) -> None:
+    (features / "clips.jsonl").unlink()
+    with pytest.raises(Speech2FaceError, match="filled to its end"):
+        FeatureShards(features, "train")
 
 
 def test_missing_features_are_errors(features: Path, tmp_path: Path) -> None:
@@ -63,7 +58,7 @@ def test_missing_features_are_errors(features: Path, tmp_path: Path) -> None:
         FeatureShards(tmp_path / "nowhere", "train")
     with pytest.raises(Speech2FaceError, match="no features of split 'test'"):
         FeatureShards(features, "test")
-    with pytest.raises(Speech2FaceError, match="no 'texture'"):
+    with pytest.raises(Speech2FaceError, match="no 'texture.npy'"):
         FeatureShards(features, "train").read("texture", [0])
 
 

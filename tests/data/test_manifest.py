@@ -128,3 +128,27 @@ def test_a_person_or_video_in_two_splits_is_found_when_reading(tmp_path: Path, s
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(Speech2FaceError, match=f"{shared} '.' is in splits 'train' and 'test'"):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"id": "a", "person": "p", "voice": "v", "labels": ' + b"[" * 100_000,
+        b'{"id": "a", "person": "p", "voice": "v", "seconds": ' + b"9" * 5000 + b"}",
+        b'{"id": "a", "person": "p", "voice": "v", "seconds": 1e308}',
+        b'{"id": "a", "person": "p", "voice": "v", "seconds": NaN}',
+        b'{"id": "a", "person": "p", "voice": "\xff"}',
+        b'{"id": "' + b"a" * 230 + b'", "person": "p", "voice": "v"}',
+    ],
+)
+def test_a_hostile_line_is_one_error_that_names_it(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(line + b"\n")
+    with pytest.raises(Speech2FaceError) as caught:
+        read_manifest(path)
+    assert str(caught.value.path).startswith(f"{path}, line 1")
+
+
+def test_a_file_name_that_is_too_long_is_a_missing_file(tmp_path: Path) -> None:
+    sample = Sample(id="a", person="p", voice=tmp_path / ("v" * 300))
+    assert missing_files([sample]) == [sample.voice]

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from speech2face.audio.segment import tile_or_cut
 from speech2face.audio.spectrogram import complex_spectrogram
 from speech2face.data import invented
-from speech2face.data.datasets import FeatureShards
-from speech2face.data.manifest import read_manifest, write_manifest
+from speech2face.data.datasets import CLIPS, FeatureShards, read_clips
+from speech2face.data.manifest import read_manifest
+from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
+from speech2face.data.store import Outcome, Rejected
 from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import Box, DlibDetector, LocatedFace
 from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import RGBImage
-from speech2face.prepare.pairs import Prepared, Rejected, Tools, prepare_clip, prepare_pairs
+from speech2face.prepare.pairs import Tools, prepare_clip, prepare_pairs
 
 
 class StandInDetector:
@@ -55,29 +56,34 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return invented.write_world(root, persons=5, clips_per_person=1, clip_seconds=(1.0, 4.0))
 
 
-def shard_bytes(folder: Path) -> dict[str, bytes]:
+def folder_bytes(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def prepare(world: Path, out: Path) -> list[Outcome[Sample]]:
+    return list(prepare_pairs(read_manifest(world), out, TOOLS, shard_size=2))
 
 
 def test_features_are_those_of_the_rooms_that_make_them(world: Path) -> None:
     sample = read_manifest(world)[0]
-    prepared = prepare_clip(sample, TOOLS)
-    assert isinstance(prepared, Prepared)
+    features = prepare_clip(sample, TOOLS)
+    assert not isinstance(features, Rejected)
     clip = torch.from_numpy(tile_or_cut(speech_of(sample), 48_000))[None]
     torch.testing.assert_close(
-        prepared.features["spectrogram"].float(),
+        torch.from_numpy(features["spectrogram"]).float(),
         complex_spectrogram(clip)[0],
         rtol=1e-3,
         atol=1e-4,
     )
     portrait = invented.draw(invented.traits_of(0))
-    canonical = prepared.features["canonical_face"].permute(1, 2, 0).numpy()
+    canonical = features["canonical_face"].transpose(1, 2, 0)
     np.testing.assert_array_equal(canonical, portrait.image)
-    np.testing.assert_allclose(prepared.features["landmarks"], portrait.landmarks, atol=1e-3)
+    np.testing.assert_allclose(features["landmarks"], portrait.landmarks, atol=1e-3)
 
 
-def test_shards_are_read_by_the_dataset_of_each_split(world: Path, tmp_path: Path) -> None:
-    assert len(list(prepare_pairs(world, tmp_path, TOOLS, shard_size=2))) == 3
+def test_features_are_read_by_the_dataset_of_each_split(world: Path, tmp_path: Path) -> None:
+    prepare(world, tmp_path)
+    assert len(list(tmp_path.glob("shard-*.tar"))) == 3
     train = FeatureShards(tmp_path, "train")
     assert train.ids == ["0000_0", "0001_0", "0002_0"]
     batch = train.voice_batch([0, 2])
@@ -89,25 +95,55 @@ def test_shards_are_read_by_the_dataset_of_each_split(world: Path, tmp_path: Pat
 
 def test_work_that_was_stopped_ends_in_the_same_bytes(world: Path, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    list(prepare_pairs(world, whole, TOOLS, shard_size=2))
-    work = prepare_pairs(world, stopped, TOOLS, shard_size=2)
-    next(work)
+    prepare(world, whole)
+    work = prepare_pairs(read_manifest(world), stopped, TOOLS, shard_size=2)
+    for _ in range(3):  # in the middle of the second shard
+        next(work)
     work.close()
-    (stopped / "shard-00001.safetensors").write_bytes(b"half")  # killed before its marker
-    first = (stopped / "shard-00000.safetensors").stat().st_mtime_ns
-    list(prepare_pairs(world, stopped, TOOLS, shard_size=2))
-    assert shard_bytes(stopped) == shard_bytes(whole)
-    assert (stopped / "shard-00000.safetensors").stat().st_mtime_ns == first  # not made again
+    with pytest.raises(Speech2FaceError, match="no features here"):
+        FeatureShards(stopped, "train")
+    first = (stopped / "shard-00000.tar").stat().st_mtime_ns
+    prepare(world, stopped)
+    assert folder_bytes(stopped) == folder_bytes(whole) | {
+        "manifest.jsonl": folder_bytes(stopped)["manifest.jsonl"]
+    }
+    assert (stopped / "shard-00000.tar").stat().st_mtime_ns == first  # not made again
 
 
 def test_other_tools_or_another_manifest_are_not_mixed_in(world: Path, tmp_path: Path) -> None:
-    list(prepare_pairs(world, tmp_path, TOOLS))
+    samples = read_manifest(world)
+    list(prepare_pairs(samples, tmp_path, TOOLS))
+    before = folder_bytes(tmp_path)
     with pytest.raises(Speech2FaceError, match="differ in clip_seconds"):
-        next(prepare_pairs(world, tmp_path, replace(TOOLS, clip_seconds=6)))
-    fewer = world.parent / "fewer.jsonl"
-    write_manifest(fewer, read_manifest(world)[:2])
+        next(prepare_pairs(samples, tmp_path, replace(TOOLS, clip_seconds=6)))
     with pytest.raises(Speech2FaceError, match="differ in manifest_sha256"):
-        next(prepare_pairs(fewer, tmp_path, TOOLS))
+        next(prepare_pairs(samples[:2], tmp_path, TOOLS))
+    assert folder_bytes(tmp_path) == before  # the manifest too
+
+
+def test_a_file_that_has_changed_is_prepared_again_and_seen_by_the_dataset(
+    world: Path, tmp_path: Path
+) -> None:
+    samples = read_manifest(world)[:2]
+    voice = tmp_path / "voice.wav"
+    voice.write_bytes(samples[0].voice.read_bytes())
+    samples[0] = replace(samples[0], voice=voice)
+    list(prepare_pairs(samples, tmp_path / "out", TOOLS))
+    before = FeatureShards(tmp_path / "out", "train")
+    old, description = before.read("spectrogram", [0]), before.description
+    voice.write_bytes(samples[1].voice.read_bytes())
+    outcomes = list(prepare_pairs(samples, tmp_path / "out", TOOLS))
+    assert sorted(outcome.was_kept for outcome in outcomes) == [False, True]
+    after = FeatureShards(tmp_path / "out", "train")
+    assert len(after) == 2 and not torch.equal(after.read("spectrogram", [0]), old)
+    assert after.description != description  # so that a training does not go on with other data
+
+
+def test_other_weights_of_one_name_are_other_tools(world: Path, tmp_path: Path) -> None:
+    samples = read_manifest(world)[:2]
+    list(prepare_pairs(samples, tmp_path, TOOLS))
+    other = replace(TOOLS, weights_sha256="ab" * 32)
+    assert not any(outcome.was_kept for outcome in prepare_pairs(samples, tmp_path, other))
 
 
 def test_every_failure_has_its_reason(world: Path, tmp_path: Path) -> None:
@@ -134,26 +170,69 @@ def test_every_failure_has_its_reason(world: Path, tmp_path: Path) -> None:
             result = prepare_clip(sample, TOOLS)
             assert isinstance(result, Rejected) and result.reason == reason
     voice_only = replace(TOOLS, with_canonical=False)
-    assert isinstance(prepare_clip(replace(good, canonical=None), voice_only), Prepared)
+    assert isinstance(prepare_clip(replace(good, canonical=None), voice_only), dict)
 
 
-def test_rejected_clips_are_counted_in_the_marker(world: Path, tmp_path: Path) -> None:
-    samples = read_manifest(world)
+POINTS = [[1.5, 2]] * 68
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[" * 100_000,
+        "null",
+        "7",
+        "{}",
+        json.dumps(POINTS[:67]),
+        json.dumps([*POINTS[:67], [1, 2, 3]]),
+        json.dumps([*POINTS[:67], [1, None]]),
+        json.dumps([*POINTS[:67], [1, True]]),
+        json.dumps([*POINTS[:67], [1, "2"]]),
+        json.dumps([*POINTS[:67], [1, float("nan")]]),
+        json.dumps([*POINTS[:67], [1, 1e300]]),
+        json.dumps([*POINTS[:67], [1, 10**30]]),
+        "[" + "9" * 5000 + "]",
+        "\udcff",
+    ],
+)
+def test_landmarks_that_cannot_be_used_leave_out_one_clip(
+    world: Path, tmp_path: Path, text: str | None
+) -> None:
+    samples = read_manifest(world)[:2]
+    points = tmp_path / "points.json"
+    if text is not None:
+        points.write_text(text, encoding="utf-8", errors="surrogateescape")
+    samples[0] = replace(samples[0], landmarks=points)
+    outcomes = list(prepare_pairs(samples, tmp_path / "out", TOOLS))
+    reasons = [outcome.rejected and outcome.rejected.reason for outcome in outcomes]
+    assert reasons == ["unusable_landmarks", None]
+    points.write_text(json.dumps(POINTS))
+    again = list(prepare_pairs(samples, tmp_path / "out", TOOLS))
+    assert not any(outcome.rejected for outcome in again)
+
+
+def test_rejected_clips_are_named_with_their_reason(world: Path, tmp_path: Path) -> None:
+    samples = read_manifest(world)[:3]
     samples[1] = replace(samples[1], voice=tmp_path / "missing.wav")
     samples[2] = replace(samples[2], face=None)
-    write_manifest(tmp_path / "manifest.jsonl", samples[:3])
-    (marker,) = prepare_pairs(tmp_path / "manifest.jsonl", tmp_path / "out", TOOLS)
-    record = json.loads(marker.read_text())
-    assert record["reasons"] == {"unusable_face": 1, "unusable_voice": 1}
-    assert [entry["id"] for entry in record["samples"]] == ["0000_0"]
-    assert load_file(marker.with_suffix(".safetensors"))["face_feature"].shape == (1, 3)
+    list(prepare_pairs(samples, tmp_path / "out", TOOLS))
+    ledger = json.loads((tmp_path / "out" / "shard-00000.json").read_text())
+    assert ledger["reasons"] == {"unusable_face": 1, "unusable_voice": 1}
+    clips = read_clips(tmp_path / "out" / CLIPS)
+    reasons = [clip.rejected.reason if clip.rejected else None for clip in clips]
+    assert reasons == [None, "unusable_voice", "unusable_face"]
+    assert FeatureShards(tmp_path / "out", "train").ids == ["0000_0"]
 
 
-def test_a_shard_of_which_nothing_is_left_is_done_all_the_same(tmp_path: Path, world: Path) -> None:
+def test_a_folder_of_which_nothing_is_left_is_an_error_of_the_dataset(
+    tmp_path: Path, world: Path
+) -> None:
     lost = replace(read_manifest(world)[0], voice=tmp_path / "missing.wav")
-    write_manifest(tmp_path / "manifest.jsonl", [lost])
-    (marker,) = prepare_pairs(tmp_path / "manifest.jsonl", tmp_path / "out", TOOLS)
-    assert json.loads(marker.read_text())["samples"] == []
+    (outcome,) = prepare_pairs([lost], tmp_path / "out", TOOLS)
+    assert outcome.rejected is not None
     with pytest.raises(Speech2FaceError, match="no features of split"):
         FeatureShards(tmp_path / "out", "train")
 
@@ -163,9 +242,9 @@ def test_dlib_finds_and_encodes_the_drawn_faces(world: Path) -> None:
     detector = DlibDetector()
     tools = Tools(detector, DlibFaceEncoder(detector), clip_seconds=3)
     sample = replace(read_manifest(world)[0], landmarks=None)
-    prepared = prepare_clip(sample, tools)
-    assert isinstance(prepared, Prepared)
-    assert prepared.features["face_feature"].shape == (128,)
+    features = prepare_clip(sample, tools)
+    assert not isinstance(features, Rejected)
+    assert features["face_feature"].shape == (128,)
     drawn = invented.draw(invented.traits_of(0)).landmarks
-    distance = np.linalg.norm(prepared.features["landmarks"].numpy() - drawn, axis=1)
+    distance = np.linalg.norm(features["landmarks"] - drawn, axis=1)
     assert np.median(distance) < 8  # pixels of 224

@@ -1,11 +1,10 @@
 """Small networks, and features without any person, for the tests of training."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from prepared import write_features
 
 from speech2face.data.datasets import FaceBatch, VoiceBatch
 from speech2face.models.face_decoder import FaceDecoderConfig
@@ -68,17 +67,18 @@ def spiral() -> torch.Tensor:
 @pytest.fixture
 def features(tmp_path: Path) -> Path:
     """Folder of random features: 12 samples to train on and 4 to validate, clips of 3 s."""
-    folder = tmp_path / "features"
-    folder.mkdir()
-    description = {"feature_size": FEATURE_SIZE, "face_feature": "invented", "clip_seconds": 3.0}
-    (folder / "features.json").write_text(json.dumps(description))
     tensors = {
         "spectrogram": torch.randn(16, 2, N_BINS, 298, generator=seeded(5)).half(),
         "face_feature": torch.randn(16, FEATURE_SIZE, generator=seeded(6)),
         "landmarks": spiral() + 0.5 * torch.randn(16, 68, 2, generator=seeded(7)),
         "canonical_face": torch.randint(0, 256, (16, 3, 32, 32), generator=seeded(8)).byte(),
     }
-    save_file(tensors, folder / "shard-00000.safetensors")
-    samples = [{"id": str(n), "split": "train" if n < 12 else "val"} for n in range(16)]
-    (folder / "shard-00000.json").write_text(json.dumps({"samples": samples}))
-    return folder
+    records = [{name: rows[n].numpy() for name, rows in tensors.items()} for n in range(16)]
+    return write_features(
+        tmp_path / "features",
+        records,
+        ["train"] * 12 + ["val"] * 4,
+        feature_size=FEATURE_SIZE,
+        face_feature="invented",
+        clip_seconds=3.0,
+    )
