@@ -1,7 +1,7 @@
-"""Features on a plane, and how much of a label their neighbourhoods hold (t-SNE, arXiv Fig. 14).
+"""t-SNE of features (arXiv Fig. 14), and how often their neighbours carry the same label.
 
-A t-SNE picture persuades more than it proves: clusters and distances in it depend on perplexity
-and seed. So each picture comes with a number taken in the full space, not in the plane.
+Clusters and distances in a t-SNE picture depend on its perplexity and seed, so a picture alone
+proves nothing. Each one is therefore given with a number that is computed in the full space.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from speech2face.extras import missing_extra
 
 PERPLEXITY = 50.0  # file names of the authors' figure carry "50": a guess at what it means
 N_NEIGHBOURS = 5
+MIN_SPREAD = 1e-6  # distance of unit-norm features from their mean; float32 rounds at about 1e-7
 
 
 def project(
@@ -28,11 +29,14 @@ def project(
     Perplexity is lowered to a third of the number of items where there are few.
 
     Raises:
-        Speech2FaceError: fewer than four items, or scikit-learn is missing.
+        Speech2FaceError: fewer than four items, all features are alike, or scikit-learn is missing.
     """
     units = unit_norm(as_features(features, "projected"), "projected")
     if len(units) < 4:
         raise Speech2FaceError(f"{len(units)} items to project", "give at least four")
+    if np.linalg.norm(units - units.mean(axis=0), axis=1).max() < MIN_SPREAD:
+        # scikit-learn divides by their spread, and may then end the whole process
+        raise Speech2FaceError("all features to project are alike", "give faces that differ")
     plane = _tsne()(
         perplexity=min(perplexity, (len(units) - 1) / 3),
         init="pca" if min(units.shape) >= 2 else "random",

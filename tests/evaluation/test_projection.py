@@ -1,4 +1,4 @@
-"""Projections keep what is far apart apart; the number beside them is that of a loop."""
+"""A projection keeps distant groups apart; the number beside it equals that of a plain loop."""
 
 import numpy as np
 import pytest
@@ -53,3 +53,19 @@ def test_too_few_items_and_a_single_person_are_refused() -> None:
         project(np.eye(3))
     with pytest.raises(Speech2FaceError, match="person"):
         neighbour_agreement(np.eye(4), ["a", "a", "b", "b"], ["only"] * 4)
+
+
+@pytest.mark.parametrize("n", [4, 10, 40])
+@pytest.mark.parametrize("noise", [0.0, 1e-17, 1e-8])  # 1e-17: lost in float64
+def test_features_that_are_all_alike_are_refused(noise: float, n: int) -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=8) + noise * generator.normal(size=(n, 8))
+    with pytest.raises(Speech2FaceError, match="all features to project are alike"):
+        project(features)
+
+
+def test_equal_features_beside_one_that_differs_can_be_projected() -> None:
+    features = np.ones((10, 8))
+    features[0, 0] = -1.0
+    plane = project(features)
+    assert np.isfinite(plane).all() and plane.std() > 0

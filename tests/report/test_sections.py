@@ -264,6 +264,15 @@ def captioned(section: Section, words: str) -> Table:
     return found
 
 
+def test_a_projection_of_a_constant_system_says_why_it_cannot_be_computed(tmp_path: Path) -> None:
+    true = photos()
+    constant = with_values(true, np.tile(true.values[:1], (len(true), 1)))
+    comparison = Comparison.of_features(constant, true)
+    projected, paired = sections_of(["projection", "similarity"], comparison, tmp_path)
+    assert "all features to project are alike" in str(projected.reason)
+    assert not projected.pictures and paired.tables
+
+
 def test_a_judge_that_took_part_in_training_is_marked(
     comparison: Comparison, tmp_path: Path
 ) -> None:
