@@ -7,11 +7,11 @@ from speech2face.cli.arguments import file_name, sha256
 from speech2face.extras import missing_extra
 
 # Those of `vgg_face_convert.LAYOUTS`, which would load torch; a test compares the two.
-LAYOUTS = ("auto", "pytorch", "matconvnet", "caffe", "numpy", "torch7")
+LAYOUTS = ("auto", "pytorch", "matconvnet", "numpy")
 
 DESCRIPTION = """\
-Convert one of the public VGG-Face weight files (vgg_face_dag.pth, vgg-face.mat,
-VGG_FACE.caffemodel, VGG_FACE.t7, or an .npz of the Caffe blobs) to safetensors.
+Convert one of the public VGG-Face weight files (vgg_face_dag.pth, vgg-face.mat, or an .npz
+of the Caffe blobs) to safetensors.
 The weights are not part of this project; they were released for non-commercial research.
 No code inside the source file is run.
 """

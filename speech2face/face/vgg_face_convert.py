@@ -4,13 +4,10 @@
 |---|---|---|---|---|
 | `pytorch` | `vgg_face_dag.pth`, or any state dict of its names | RGB | out, in, y, x | C x H x W |
 | `matconvnet` | `vgg-face.mat`, in MATLAB 5 format | RGB | y, x, in, out | H x W x C |
-| `caffe` | `VGG_FACE.caffemodel` | BGR | out, in, y, x | C x H x W |
-| `numpy` | `.npz` of the Caffe blobs: `conv1_1.weight`, `conv1_1.bias` ... | BGR | as Caffe | so |
-| `torch7` | `VGG_FACE.t7` (binary, 64-bit), made from Caffe's | BGR | out, in, y, x | C x H x W |
+| `numpy` | `.npz` of the Caffe blobs: `conv1_1.weight`, `conv1_1.bias` ... | BGR | as PyTorch | so|
 
 The weights themselves don't tell RGB from BGR: the table is what the public files are, and a file
-of another origin under the same names has to be checked by its owner. Reading is the only place
-where a foreign pickle is opened, and only by `weights_only=True`, which runs none of its code.
+of another origin under the same names has to be checked by its owner. `weight_readers` opens them.
 """
 
 import hashlib
@@ -18,23 +15,23 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_extra
-from speech2face.face.caffemodel import read_caffemodel
-from speech2face.face.torch7 import read_torch7
 from speech2face.face.vgg_face import FULLY_CONNECTED, VGGFaceConfig, header_of
+from speech2face.face.weight_readers import READERS, Weights, read_weights
+from speech2face.files import whole_file
 
-Weights = dict[str, Any]  # "conv1_1.weight" and so on to arrays or tensors, as the file has them
+LAYOUTS = tuple(READERS)
+BLUE_FIRST = ("numpy",)
+KERNEL_AXES_FIRST = ("matconvnet",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def convert(
     layout = _layout_of(source) if layout == "auto" else layout
     if layout not in LAYOUTS:
         raise Speech2FaceError(f"unknown layout {layout!r}", f"choose from {', '.join(LAYOUTS)}")
-    raw = _read(source, LAYOUTS[layout])
+    raw = read_weights(source, layout)
     weights = _network_weights(raw, layout, config, str(source))
     _save(weights, destination, header_of(config, layout=layout, source_sha256=digest))
     n_parameters = sum(weight.numel() for weight in weights.values())
@@ -109,99 +106,19 @@ def _layout_of(source: Path) -> str:
     with source.open("rb") as file:
         start = file.read(16)
     if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            arrays = all(name.endswith(".npy") for name in archive.namelist())
+        try:
+            with zipfile.ZipFile(source) as archive:
+                arrays = all(name.endswith(".npy") for name in archive.namelist())
+        except Exception as error:  # four types, depending on what of the directory is damaged
+            problem = f"is a zip file with a damaged directory ({error})"
+            raise Speech2FaceError(problem, "download the file again", str(source)) from error
         return "numpy" if arrays else "pytorch"
     if start.startswith((b"MATLAB", b"\x89HDF")):
         return "matconvnet"
     if start.startswith(b"\x80"):  # a pickle of PyTorch before 1.6
         return "pytorch"
-    if start[:4] in (b"\x03\0\0\0", b"\x04\0\0\0"):  # the type mark of a table or a torch object
-        return "torch7"
-    if start.startswith((b"\n", b"\x12", b"\xa2\x06")):  # protobuf: the network's name, or a layer
-        return "caffe"
     remedy = f"give one of the layouts {', '.join(LAYOUTS)}, unpacked"
     raise Speech2FaceError("no known layout of VGG-Face weights", remedy, str(source))
-
-
-def _read(source: Path, reader: Callable[[Path], Weights]) -> Weights:
-    try:
-        return reader(source)
-    except Speech2FaceError:
-        raise
-    except ModuleNotFoundError as missing:
-        raise missing_extra(str(missing.name), "train") from missing
-    except Exception as error:  # the readers of others raise a dozen types over a damaged file
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        problem = f"cannot be read as weights ({reason[0]})"
-        raise Speech2FaceError(problem, "fetch the file again", str(source)) from error
-
-
-def _read_pytorch(source: Path) -> Weights:
-    content = torch.load(source, map_location="cpu", weights_only=True)
-    if not isinstance(content, Mapping) or not all(torch.is_tensor(v) for v in content.values()):
-        raise ValueError("not a state dict, names to tensors")
-    return dict(content)
-
-
-def _read_numpy(source: Path) -> Weights:
-    with np.load(source, allow_pickle=False) as archive:
-        return dict(archive)
-
-
-def _read_caffe(source: Path) -> Weights:
-    return {
-        f"{layer}.{kind}": blob
-        for layer, blobs in read_caffemodel(source).items()
-        for kind, blob in zip(("weight", "bias"), blobs, strict=True)
-    }
-
-
-def _read_matconvnet(source: Path) -> Weights:
-    from scipy.io import loadmat
-
-    content = loadmat(source, simplify_cells=True)
-    layers = content.get("net", content)["layers"]
-    weights: Weights = {}
-    for layer in layers:
-        # Files before 2015 name the two apart; layers without parameters have an empty list.
-        pair = [layer["filters"], layer["biases"]] if "filters" in layer else layer.get("weights")
-        if pair is not None and len(pair) == 2:
-            weights[f"{layer['name']}.weight"], weights[f"{layer['name']}.bias"] = pair
-    return weights
-
-
-def _read_torch7(source: Path) -> Weights:
-    # The modules are not named: the k-th that has weights is the k-th layer of the network.
-    parameters = [module for module in _modules(read_torch7(source)) if "weight" in module]
-    names = [name for name, _ in VGGFaceConfig().layers()]
-    return {
-        f"{name}.{kind}": module[kind]
-        for name, module in zip(names, parameters, strict=True)
-        for kind in ("weight", "bias")
-    }
-
-
-def _modules(module: Any) -> Iterable[dict[Any, Any]]:
-    """The modules without children, in the order of the network."""
-    children = module["modules"]  # a Lua table, counted from 1
-    for place in range(1, len(children) + 1):
-        child = children[place]
-        if "modules" in child:
-            yield from _modules(child)
-        else:
-            yield child
-
-
-LAYOUTS: dict[str, Callable[[Path], Weights]] = {
-    "pytorch": _read_pytorch,
-    "matconvnet": _read_matconvnet,
-    "caffe": _read_caffe,
-    "numpy": _read_numpy,
-    "torch7": _read_torch7,
-}
-BLUE_FIRST = ("caffe", "numpy", "torch7")
-KERNEL_AXES_FIRST = ("matconvnet",)
 
 
 def _network_weights(
@@ -256,12 +173,9 @@ def _merges(lengths: list[int], shape: list[int]) -> bool:
 
 
 def _save(weights: dict[str, Tensor], destination: Path, header: dict[str, str]) -> None:
-    unfinished = destination.with_name(f".{destination.name}.{os.getpid()}.part")
     try:
-        save_file(weights, unfinished, metadata=header)
-        unfinished.replace(destination)
-    except Exception as error:  # safetensors reports a full disk by its own type
+        with whole_file(destination) as unfinished:
+            save_file(weights, unfinished, metadata=header)
+    except SafetensorError as error:  # a full disk is reported by this type
         problem = f"cannot be written ({error})"
         raise Speech2FaceError(problem, "check folder and space", str(destination)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
