@@ -14,7 +14,7 @@ INFER := .venv/bin
 DEV := .venv-dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow lint bench soak report default-model constraints clean
+.PHONY: demo test test-slow lint fuzz bench soak report default-model constraints clean
 
 demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
@@ -34,6 +34,11 @@ lint: .venv-dev/installed
 
 soak: .venv-dev/installed
 	$(DEV)/python benchmarks/soak.py
+
+# Damaged files to every reader, N for each; what is found lies in fuzz-findings/.
+N ?= 10000
+fuzz: .venv-dev/installed
+	cd tests && PYTHONPATH=. ../$(DEV)/python -m fuzz.harness --inputs $(N) --found ../fuzz-findings
 
 bench: .venv-dev/installed
 	$(DEV)/python benchmarks/inference.py

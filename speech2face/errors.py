@@ -1,5 +1,7 @@
 """The one exception for whatever a user can put right."""
 
+MAX_LENGTH = 600  # characters of a problem
+
 
 class Speech2FaceError(Exception):
     """What is wrong, what to do about it, and in which file.
@@ -9,6 +11,8 @@ class Speech2FaceError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str, path: str | None = None) -> None:
+        if len(problem) > MAX_LENGTH:  # it may quote a value of any length
+            problem = f"{problem[: MAX_LENGTH // 2]} ... {problem[-MAX_LENGTH // 2 :]}"
         super().__init__(problem, remedy, path)  # all three: else it cannot cross processes
         self.problem, self.remedy, self.path = problem, remedy, path
 

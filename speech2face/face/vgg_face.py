@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from speech2face.configuration import require, require_sizes, restored
 from speech2face.errors import Speech2FaceError
 from speech2face.face.align import face_crop
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
@@ -43,8 +44,8 @@ class VGGFaceConfig:
     image_size: int = 224  # pixels
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(CONVOLUTIONS) or min(*self.widths, self.hidden) < 1:
-            raise Speech2FaceError(f"VGG-Face of widths {self.widths}", "give five, positive")
+        require(len(self.widths) == len(CONVOLUTIONS), "widths", self.widths, "five")
+        require_sizes(self, "widths", "hidden", "n_identities", "image_size")
         if self.image_size < 32 or self.image_size % 32:
             problem = f"VGG-Face for pictures of {self.image_size} pixels"
             raise Speech2FaceError(problem, "give a multiple of 32: five pools halve it")
@@ -177,10 +178,5 @@ def load_vgg_face(
 
 
 def _config_from(header: str, name: str) -> VGGFaceConfig:
-    try:
-        settings: dict[str, Any] = parse_json_object(
-            header, name, remedy=CONVERT, part="its header"
-        )["config"]
-        return VGGFaceConfig(**(settings | {"widths": tuple(settings["widths"])}))
-    except (ValueError, KeyError, TypeError) as error:
-        raise Speech2FaceError("the header of the weights is damaged", CONVERT, name) from error
+    said = parse_json_object(header, name, remedy=CONVERT, part="its header")
+    return restored(VGGFaceConfig, said.get("config"), name)
