@@ -48,7 +48,7 @@ def load_photo_map_header(path: Path) -> None:
     header = path.read_bytes().decode("latin-1")
     tensors = {photo.WEIGHT: np.ones((1, 2), np.float32), photo.BIAS: np.ones(1, np.float32)}
     path.write_bytes(safetensors_with(header, photo.HEADER, **tensors))
-    photo.read_draw_map(path)
+    photo.read_photo_map(path)
 
 
 def load_vgg_face_header(path: Path) -> None:
