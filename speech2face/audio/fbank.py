@@ -1,13 +1,14 @@
 """Kaldi's log mel filterbank: the front end of the compact voice encoder.
 
-It reproduces the features that the pretrained speaker encoder (CAM++) was trained on, conventions
-of Kaldi's `compute-fbank-feats` without dither: samples in the range of 16 bits, 25-ms frames every
-10 ms that lie wholly within the speech (`snip_edges`), each less its mean, pre-emphasised by 0.97
-(its first sample by itself, not by the frame before), under Povey's window; power of a 512-point
-FFT; 80 triangles of height one, straight on the mel axis from 20 Hz to 8 kHz; natural logarithm.
+These are the features that the pretrained speaker encoder (CAM++) was trained on: Kaldi's
+`compute-fbank-feats` without dither. Samples are scaled to the range of 16 bits. Frames of 25 ms,
+one every 10 ms, lie wholly within the speech (`snip_edges`). The mean of each frame is subtracted,
+pre-emphasis is 0.97 (the first sample of a frame is its own predecessor), and the window is
+Povey's. The power spectrum of a 512-point FFT goes through 80 triangular filters of height one,
+which are linear on the mel scale from 20 Hz to 8 kHz, and the logarithm is natural.
 
-Mean, pre-emphasis, window and Fourier transform are all linear in a frame. Their product is one
-convolution, because that form exports to ONNX exactly at any length; a test holds it to Kaldi's
+Subtracting the mean, pre-emphasis, window and Fourier transform are linear in a frame, so together
+they are one convolution. That form exports to ONNX at any length. A test compares it with Kaldi's
 own code.
 """
 

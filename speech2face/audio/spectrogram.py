@@ -6,11 +6,11 @@ Conventions, each pinned by a `test_convention_*`:
   seconds give 598 of them and three seconds 298. (`torch.stft` with `n_fft=512, win_length=400`
   frames by 512: 597.)
 * A frame is multiplied by a periodic Hann window and zero-padded *at its end* to 512 samples. So
-  phase is measured from the frame's first sample; a window in the middle of the 512 would turn it.
-* Real and imaginary part are compressed independently, sign kept, and are the two channels.
+  the phase is that of a frame's first sample; centring the frame in the 512 would change it.
+* Real and imaginary part are compressed separately, keep their signs, and are the two channels.
 
 Framing, window and Fourier transform are one convolution with windowed cosines and sines: that form
-exports to ONNX at any length, and a test holds it against NumPy's FFT. Source: Oh et al. 2019,
+exports to ONNX at any length, and a test compares it with NumPy's FFT. Source: Oh et al. 2019,
 section 3 and Table 1; Ephrat et al. 2018.
 """
 

@@ -1,1 +1,4 @@
-"""From a photograph to an aligned crop and a frozen face feature. Knows nothing of voices."""
+"""Faces: photographs, landmarks, aligned crops, and frozen recognisers that give face features.
+
+It imports no other room, only the modules on top of the package, such as `errors` and `records`.
+"""
