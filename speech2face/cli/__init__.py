@@ -1,1 +1,4 @@
-"""The command line: one file a sub-command, each of them parse, one call, print."""
+"""The command line: one file per sub-command, which parses, makes one call and prints.
+
+It may import every room, and no room may import it.
+"""

@@ -1,1 +1,4 @@
-"""What there is to learn from: samples, manifests, and one file for each corpus."""
+"""Corpora as samples and manifests, with one file per corpus, and the store of computed arrays.
+
+It may import `audio` and `face`.
+"""

@@ -1,4 +1,4 @@
-"""Protocols: pure functions over features, labels and readings; they open no picture, run no model.
+"""Protocols: functions of features, labels and readings that open no picture and run no model.
 
-It may import `face` for the types of what is read from pictures, and nothing else of the package.
+Of the other rooms it may import `face` only, for the types of what is read from pictures.
 """

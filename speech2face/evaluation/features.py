@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
+from speech2face.files import write_whole
 from speech2face.records import csv_rows, jsonl_rows, parse_json_object, shown
 
 FORMAT = 1
@@ -149,7 +150,11 @@ class FeatureSet:
         )
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file, whole or not at all."""
+        """Write one safetensors file.
+
+        Raises:
+            Speech2FaceError: it cannot be written; names the file.
+        """
         header = {
             "format": FORMAT,
             "ids": self.ids.tolist(),
@@ -159,13 +164,7 @@ class FeatureSet:
         content = _safetensors().numpy.save(
             {"values": np.ascontiguousarray(self.values)}, {"speech2face": json.dumps(header)}
         )
-        target = Path(path)
-        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        try:
-            partial.write_bytes(content)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, content)
 
     @classmethod
     def load(cls, path: Path | str) -> FeatureSet:

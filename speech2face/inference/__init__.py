@@ -1,1 +1,5 @@
-"""The exported model at work: one ONNX graph from waveform to image."""
+"""The exported model in use: its two ONNX graphs, faces and features of voices and photos.
+
+It may import `models`, `evaluation` and every room below them, but neither `training` nor
+`prepare`.
+"""

@@ -7,10 +7,10 @@
 The files hold everything, audio front end and warp included, so that `inference/pipeline.py` needs
 onnxruntime and no torch. Both carry the card of the model, and the hearing graph names the SHA-256
 of its face graph. Large weights of linear and convolution layers are stored as int8 with one scale
-per channel, whatever else is large as float16. The nodes that make float32 of them are folded away
-by onnxruntime when it opens the file: the arithmetic stays float32. Rounding happens *before* the
-export, in `as_stored`, so that torch and ONNX hold the same numbers; what is derived from constants
-(Fourier kernels, mel bands) keeps every digit.
+per channel, other large tensors as float16. When onnxruntime opens the file, it folds away the
+nodes that turn them into float32, so all arithmetic is in float32. Weights are rounded *before* the
+export, by `rounded_weights`, so that torch and ONNX compute with the same numbers. What is derived
+from constants (Fourier kernels, mel bands) is not rounded.
 """
 
 import copy
@@ -42,8 +42,8 @@ from speech2face.inference.pipeline import (
     load_model,
 )
 from speech2face.models.hub import face_graph_path, sha256_of
+from speech2face.models.rounding import Quantised, is_large, quantise, rounded_weights
 from speech2face.models.speech2face import Speech2Face
-from speech2face.models.stored import Quantised, as_stored, is_large, quantise
 
 OPSET = 17
 _CARD_KEYS = ("format", "name", "sample_rate", "default_exaggeration", "feature_size", "draw_size")
@@ -67,7 +67,7 @@ def export(
         card: what the model says of itself, plain values for JSON; the keys of `ModelCard` are
             required, licence and training data belong there too.
         full_precision: store every weight as float32. Otherwise the graphs compute what
-            `as_stored(model)` computes.
+            `rounded_weights(model)` computes.
 
     Raises:
         Speech2FaceError: the card does not fit the model, the faces have another size than the
@@ -75,7 +75,7 @@ def export(
     """
     onnx = _onnx()
     _refuse_other_card(card, model)
-    model = copy.deepcopy(model if full_precision else as_stored(model)).cpu().eval()
+    model = copy.deepcopy(model if full_precision else rounded_weights(model)).cpu().eval()
     faces = {
         "feature": model.draws.mean_feature.expand(2, -1),  # two, as one is traced as a constant
         "exaggeration": torch.zeros(2),
@@ -109,7 +109,7 @@ def verify_parity(
     """Largest difference between the image of `model` in torch and that of the files, in 0..1.
 
     Args:
-        model: what was exported; `as_stored` of it, unless the files are of full precision.
+        model: what was exported; `rounded_weights` of it, unless the files are of full precision.
         waveform: speech at 16 kHz, `[1, L]`.
         draw: standard normal coordinates, `[1, R]`; zeros unless given.
     """
@@ -189,7 +189,7 @@ def _finished(graph: Any, card: Mapping[str, Any], onnx: ModuleType, full_precis
 
 
 def _store_small(graph: Any, onnx: ModuleType) -> None:
-    """Store every large weight as what `as_stored` rounded it to, with what restores it behind it.
+    """Store each large weight as `rounded_weights` rounded it, and add the node that restores it.
 
     Weights are known by value: the tracer renames some and transposes some.
     """

@@ -25,8 +25,8 @@ from speech2face.inference.export import export, verify_parity
 from speech2face.inference.photo import PhotoMap, write_photo_map
 from speech2face.inference.pipeline import FORMAT
 from speech2face.models.hub import face_graph_path, photo_map_path, sha256_of
+from speech2face.models.rounding import rounded_weights
 from speech2face.models.speech2face import Speech2Face
-from speech2face.models.stored import as_stored
 
 MIN_SAMPLES = 48_000  # 3 s: what the graph takes; the pipeline repeats shorter speech
 MAX_DIFFERENCE = 1 / 255  # of a pixel in 0..1, between torch and the graphs
@@ -57,7 +57,7 @@ def release(
     Raises:
         Speech2FaceError: the graphs differ from the model, or a file cannot be written.
     """
-    model = as_stored(model)  # once: the comparison needs the numbers that the graphs hold
+    model = rounded_weights(model)  # once: the comparison needs the numbers that the graphs hold
     card = dict(said) | {
         "format": FORMAT,
         "sample_rate": SAMPLE_RATE,

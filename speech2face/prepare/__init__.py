@@ -1,1 +1,5 @@
-"""Raw media to features, ready for training."""
+"""From raw media to features that are ready for training.
+
+It may import `models`, `evaluation`, the losses and every room below them, but neither `training`
+nor `inference`.
+"""

@@ -1,4 +1,4 @@
-"""What was measured, for people: sections, tables, figures, pages, and what others published.
+"""Reports: sections, tables, figures and pages about what was measured, and published results.
 
-It may import every room but `cli`; nothing below it knows of it.
+It may import every room except `cli`, and only `cli` may import it.
 """

@@ -1,1 +1,5 @@
-"""Training: settings, state, steps and the loop. Nothing here is needed to use a trained model."""
+"""Training: settings, state, steps and the loop; none of it is needed to use a trained model.
+
+It may import `models`, `evaluation`, the losses and every room below them, but neither `prepare`
+nor `inference`.
+"""

@@ -1,23 +1,23 @@
 """A run directory: settings, checkpoint, losses.
 
 =======================  ===========================================================================
-`config.json`            all settings, resolved; a run is continued with the same ones only.
-`checkpoint.json`, and   the newest checkpoint, as `speech2face.models.checkpoint` writes it: a kill
-two `*.safetensors`      leaves the one before it or the new one, whole.
-`stats.jsonl`            one line an update, with every loss under its name; validation lines carry
+`config.json`            all settings; a run can only be continued with the same settings.
+`checkpoint.json`, and   the newest checkpoint, written by `speech2face.models.checkpoint`: after a
+two `*.safetensors`      kill, either the previous or the new one is there, complete.
+`stats.jsonl`            one line per update, with every loss by name; validation lines have
                          `"split": "val"`.
 =======================  ===========================================================================
 """
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speech2face.errors import Speech2FaceError
+from speech2face.files import write_whole
 from speech2face.models.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from speech2face.records import read_json_object
 from speech2face.training.state import TrainState, as_checkpoint, restore_state
@@ -43,10 +43,7 @@ class Run:
         file = self.folder / CONFIG
         if file.is_file():
             _refuse_other_settings(read_json_object(file), config, str(self.folder))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(config, indent=1) + "\n")
-        os.replace(partial, file)
+        write_whole(file, (json.dumps(config, indent=1) + "\n").encode())
 
     def restore(self, state: TrainState) -> None:
         """Put the checkpoint into `state`; without one, leave it as it is."""
@@ -91,9 +88,8 @@ class Run:
         if not (self.folder / STATS).is_file():
             return
         kept = [line for line in self.stats() if line["samples_seen"] <= samples_seen]
-        partial = self.folder / f"{STATS}.partial"
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(partial, self.folder / STATS)
+        lines = "".join(json.dumps(line) + "\n" for line in kept)
+        write_whole(self.folder / STATS, lines.encode())
 
 
 def _refuse_other_settings(

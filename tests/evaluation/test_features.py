@@ -1,6 +1,8 @@
 """Feature files: what is written is read again, and every kind of damage is named."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +60,11 @@ def test_a_failed_write_leaves_the_old_file_whole(
     some_features().save(path)
     before = path.read_bytes()
 
-    def broken(self: Path, target: Path) -> None:
-        raise OSError("disk full")
+    def broken(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
 
-    monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(Speech2FaceError, match=r"f\.safetensors: cannot be written \(disk full\)"):
         some_features(7).save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -31,9 +31,9 @@ from speech2face.inference.export import export, verify_parity
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.face_decoder import LinearFaceDecoder
 from speech2face.models.hub import face_graph_path
+from speech2face.models.rounding import quantise, rounded_weights
 from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
-from speech2face.models.stored import as_stored, quantise
 from speech2face.training.recipes.embedded import EmbeddedConfig
 
 DECODER = EmbeddedConfig().decoder
@@ -105,7 +105,7 @@ def model() -> Speech2Face:
 
 @pytest.fixture(scope="module")
 def rounded(model: Speech2Face) -> Speech2Face:
-    return as_stored(model)
+    return rounded_weights(model)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def pretrained(
     _standardise(whole.hears)
     path = tmp_path_factory.mktemp("export") / "pretrained.onnx"
     export(whole, path, CARD)
-    return as_stored(whole), path
+    return rounded_weights(whole), path
 
 
 @pytest.mark.parametrize("seconds", [3.0, 6.0, 6.37, 17.0])
@@ -226,7 +226,7 @@ def test_the_models_of_these_tests_tell_voices_exaggerations_and_draws_apart(
     assert np.abs(faces[0] - faces[1]).max() > 20
     assert np.abs(faces[0] - faces[2]).max() > 20
     other = verify_parity(rounded, exported, speech("slt", 6), draw=drawn(0))
-    moved = as_stored(rounded)
+    moved = rounded_weights(rounded)
     moved.draws.mean_feature += 0.1
     assert other <= PARITY < verify_parity(moved, exported, speech("slt", 6), exaggeration=-0.5)
 
@@ -306,7 +306,7 @@ def test_large_weights_of_layers_are_quantised_other_large_tensors_halved(
 
 
 def test_rounding_what_is_rounded_changes_nothing(rounded: Speech2Face) -> None:
-    again = as_stored(rounded)
+    again = rounded_weights(rounded)
     for one, two in zip(rounded.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two)
 
@@ -314,7 +314,7 @@ def test_rounding_what_is_rounded_changes_nothing(rounded: Speech2Face) -> None:
 def test_a_tensor_beyond_half_precision_is_stored_whole(model: Speech2Face, tmp_path: Path) -> None:
     loud = copy.deepcopy(model)
     loud.draws.spread[0, 0] = 1e5
-    assert torch.equal(as_stored(loud).draws.spread, loud.draws.spread)
+    assert torch.equal(rounded_weights(loud).draws.spread, loud.draws.spread)
     export(loud, tmp_path / "loud.onnx", CARD)
     (stored,) = (
         onnx.numpy_helper.to_array(tensor)

