@@ -3,19 +3,21 @@
 What is extracted from is a voice model (S2F), its decoder on pictures (F2F), or a frozen recogniser
 on photographs or on any folder of renders, such as the authors' own. A run leaves
 
-    OUT/features.safetensors   one row a clip, in the manifest's order (`evaluation.features`)
+    OUT/features.safetensors   one row per clip, in the order of the manifest
     OUT/faces/ID.png           the face made, or the picture read
     OUT/extract.json           what made them, how many, and which clips were rejected and why
-    OUT/clips/ID.npy           one feature a finished clip: what a killed run goes on from
+    OUT/clips/                 feature and face of each finished clip, as `data.store` keeps them
 
-The same command goes on where it stopped and ends in the same bytes. A clip that cannot be used is
-recorded with its reason; the others are still done. It is tried again by the next run.
+The same command goes on where it stopped and ends in the same bytes. Finished clips are found again
+by the content of their files, so other clips of the same ids are never mistaken for them. A clip
+that cannot be used is recorded with its reason and does not stop the others; the next run tries it
+again.
 """
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,13 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform, decode, without_leading_silence
+from speech2face.audio.io import SAMPLE_RATE, Waveform, without_leading_silence
 from speech2face.audio.segment import halves, tile_or_cut
 from speech2face.data.sample import Sample
+from speech2face.data.speech import speech_of
+from speech2face.data.store import Record, Rejected, Store, fingerprint_of, key_of
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import FeatureSet, Provenance
 from speech2face.face.encoder import FaceEncoder
 from speech2face.face.image import open_image
+from speech2face.files import write_whole
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pictures import pictures
 from speech2face.inference.pipeline import Pipeline
@@ -39,6 +44,8 @@ from speech2face.records import read_json_object
 
 FEATURES, FACES, CLIPS, RECORD = "features.safetensors", "faces", "clips", "extract.json"
 FORMAT = 1
+SHARD_SIZE = 16  # clips that a killed run loses at most
+UNUSABLE = "unusable"  # the one reason for which a clip is rejected here
 HALF_MARKS = ("_half1", "_half2")  # appended to the clip's id when halves are extracted
 
 
@@ -78,6 +85,10 @@ class Extractor(Protocol):
     @property
     def provenance(self) -> Provenance:
         """What stands in the head of the feature file, and must agree when a run goes on."""
+        ...
+
+    def key(self, item: Item) -> str:
+        """Digest of what the item is extracted from: the same content has the same key."""
         ...
 
     def __call__(self, item: Item) -> Extracted:
@@ -123,6 +134,10 @@ class VoiceExtractor:
             clip_seconds=self.clip_seconds,
         )
 
+    def key(self, item: Item) -> str:
+        """Of the recording, and of which part of it is speech and heard."""
+        return key_of(item.sample.voice, item.sample.seconds, item.half)
+
     def __call__(self, item: Item) -> Extracted:
         """Face and feature heard in the item's speech."""
         face = self.pipeline.reconstruct(
@@ -132,9 +147,7 @@ class VoiceExtractor:
 
     def speech(self, item: Item) -> Waveform:
         """What the model is given to hear, `[L]` at 16 kHz."""
-        waveform = decode(item.sample.voice).waveform  # [L]
-        if item.sample.seconds is not None:  # what follows in the file is repetition
-            waveform = waveform[: round(item.sample.seconds * SAMPLE_RATE)]
+        waveform = speech_of(item.sample)  # [L]
         if item.half is not None:
             waveform = halves(waveform)[item.half]
         if self.clip_seconds is not None:
@@ -168,6 +181,13 @@ class Pictures:
             raise Speech2FaceError(f"{sample.id} has no picture {self.which!r}", f"it has {known}")
         return path
 
+    def key(self, item: Item) -> str:
+        """Digest of the picture; of the id where there is none, since the message names it."""
+        try:
+            return key_of(self.of(item.sample))
+        except Speech2FaceError:
+            return key_of("no picture", item.id)
+
 
 class PictureExtractor:
     """A frozen recogniser on one picture a clip: the photo, the F2F, or any folder's render."""
@@ -184,6 +204,10 @@ class PictureExtractor:
             recogniser=self.encoder.name,
             corpus=f"pictures: {self.pictures.which}",
         )
+
+    def key(self, item: Item) -> str:
+        """Of the item's picture."""
+        return self.pictures.key(item)
 
     def __call__(self, item: Item) -> Extracted:
         """The item's picture and its feature."""
@@ -213,6 +237,10 @@ class PhotoExtractor:
             corpus=f"F2F of pictures: {self.pictures.which}",
         )
 
+    def key(self, item: Item) -> str:
+        """Of the item's picture."""
+        return self.pictures.key(item)
+
     def __call__(self, item: Item) -> Extracted:
         """The face that the decoder makes of the item's picture, and its feature."""
         image = open_image(self.pictures.of(item.sample))
@@ -234,6 +262,7 @@ def extract(
     out: Path,
     *,
     report: Callable[[Outcome], None] = lambda outcome: None,
+    shard_size: int = SHARD_SIZE,
 ) -> FeatureSet:
     """Extract every item that is not there yet, and write the whole.
 
@@ -241,40 +270,51 @@ def extract(
         items: what to extract, in the order of the feature file.
         extractor: a voice model, or a recogniser.
         out: folder of the run, as the module describes.
-        report: called once an item, for a progress bar.
+        report: called once per item, for a progress bar.
+        shard_size: clips that are kept together, and lost together if the run is killed.
 
     Returns:
         The features, as in `OUT/features.safetensors`.
 
     Raises:
-        Speech2FaceError: `out` holds another run, or not a single item could be extracted.
+        Speech2FaceError: `out` holds another run, another process writes into it, or not a single
+            item could be extracted.
     """
     _begin(out, extractor.provenance)
+    store = Store(out / CLIPS, fingerprint_of(asdict(extractor.provenance)))
+    keys = {item.id: extractor.key(item) for item in items}
     rejected: dict[str, str] = {}
-    done: list[Item] = []
-    for item in items:
-        outcome = _extract_one(item, extractor, out)
-        if outcome.rejected is None:
-            done.append(item)
-        else:
-            rejected[item.id] = outcome.rejected
-        report(outcome)
+    for outcome in store.fill(
+        [(keys[item.id], item) for item in items],
+        lambda item: _record_of(item, extractor),
+        shard_size=shard_size,
+        retry=(UNUSABLE,),
+    ):
+        why = None if outcome.rejected is None else outcome.rejected.detail
+        if why is not None:
+            rejected[outcome.source.id] = why
+        report(Outcome(outcome.source.id, why, outcome.was_kept))
+    done = [item for item in items if item.id not in rejected]
+    if done:
+        features = FeatureSet(
+            np.array([item.id for item in done]),
+            np.array([item.sample.person for item in done]),
+            np.stack([store.array(keys[item.id], "feature") for item in done]),
+            extractor.provenance,
+            str(out / FEATURES),
+        )
+        for item in done:
+            _write_face(out / FACES / f"{item.id}.png", store.content(keys[item.id], "png"))
+        features.save(out / FEATURES)
     _write_record(out, extractor.provenance, n_done=len(done), rejected=rejected)
     if not done:
+        (out / FEATURES).unlink(missing_ok=True)  # of other clips
         reason = next(iter(rejected.values()), "there are no clips")
         raise Speech2FaceError(
             f"not one of {len(items)} clips could be extracted ({reason})",
             "check the manifest's paths",
             str(out / RECORD),
         )
-    features = FeatureSet(
-        np.array([item.id for item in done]),
-        np.array([item.sample.person for item in done]),
-        np.stack([_load(_feature_file(out, item)) for item in done]),
-        extractor.provenance,
-        str(out / FEATURES),
-    )
-    features.save(out / FEATURES)
     return features
 
 
@@ -283,22 +323,23 @@ def faces_folder(out: Path) -> Path:
     return out / FACES if (out / FACES).is_dir() else out
 
 
-def _extract_one(item: Item, extractor: Extractor, out: Path) -> Outcome:
-    feature, face = _feature_file(out, item), _face_file(out, item)
-    if feature.is_file() and face.is_file():
-        return Outcome(item.id, was_kept=True)
+def _record_of(item: Item, extractor: Extractor) -> Record | Rejected:
     try:
         extracted = extractor(item)
     except Speech2FaceError as error:
-        return Outcome(item.id, rejected=f"{error.problem}; {error.remedy}")
-    _write(face, lambda partial: Image.fromarray(extracted.face).save(partial, format="PNG"))
-    # The feature last: where it exists, the face does.
-    _write(feature, lambda partial: _save_array(partial, extracted.feature))
-    return Outcome(item.id)
+        return Rejected(UNUSABLE, f"{error.problem}; {error.remedy}")
+    picture = io.BytesIO()
+    Image.fromarray(extracted.face).save(picture, format="PNG")
+    return {"feature": extracted.feature, "png": picture.getvalue()}
+
+
+def _write_face(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:  # a finished run writes nothing again
+        write_whole(path, content)
 
 
 def _begin(out: Path, provenance: Provenance) -> None:
-    """Make the folders, or refuse to go on with a run of other settings."""
+    """Note what a new run is made with, or refuse to go on with a run of other settings."""
     record = out / RECORD
     if record.is_file():
         try:
@@ -306,6 +347,12 @@ def _begin(out: Path, provenance: Provenance) -> None:
         except (Speech2FaceError, KeyError) as error:
             remedy = "choose another folder, or remove this one"
             raise Speech2FaceError("not a record of extraction", remedy, str(record)) from error
+        if not isinstance(earlier, dict):
+            raise Speech2FaceError(
+                "not a record of extraction",
+                "choose another folder, or remove this one",
+                str(record),
+            )
         if earlier != asdict(provenance):
             changed = sorted(
                 name for name, value in asdict(provenance).items() if earlier.get(name) != value
@@ -315,8 +362,6 @@ def _begin(out: Path, provenance: Provenance) -> None:
                 "choose another folder, or remove this one",
                 str(out),
             )
-    for folder in (out / FACES, out / CLIPS):
-        folder.mkdir(parents=True, exist_ok=True)
     if not record.is_file():
         _write_record(out, provenance, n_done=None, rejected={})
 
@@ -331,32 +376,4 @@ def _write_record(
         "n_done": n_done,
         "rejected": dict(sorted(rejected.items())),
     }
-    text = json.dumps(record, indent=2) + "\n"
-    _write(out / RECORD, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write under a temporary name, then rename: a file is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _save_array(path: Path, array: NDArray[np.float32]) -> None:
-    with path.open("wb") as file:  # by handle: given a name, NumPy appends its own suffix
-        np.save(file, array, allow_pickle=False)
-
-
-def _load(path: Path) -> NDArray[np.float32]:
-    return np.asarray(np.load(path, allow_pickle=False), np.float32)
-
-
-def _feature_file(out: Path, item: Item) -> Path:
-    return out / CLIPS / f"{item.id}.npy"
-
-
-def _face_file(out: Path, item: Item) -> Path:
-    return out / FACES / f"{item.id}.png"
+    write_whole(out / RECORD, (json.dumps(record, indent=2) + "\n").encode())

@@ -94,18 +94,27 @@ def test_every_clip_gets_a_face_and_a_row_under_its_own_name(
 def test_a_run_killed_half_way_goes_on_and_ends_in_the_same_bytes(
     samples: list[Sample], tmp_path: Path
 ) -> None:
-    extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "unbroken")
+    extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "unbroken", shard_size=1)
     model = StandIn()
 
-    def killed_after_one(outcome: Outcome) -> None:
-        raise KeyboardInterrupt
+    def killed(outcome: Outcome) -> None:
+        if len(model.heard) == 2:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(items_of(samples), VoiceExtractor(model), tmp_path / "out", report=killed_after_one)
+        extract(
+            items_of(samples), VoiceExtractor(model), tmp_path / "out", report=killed, shard_size=1
+        )
     assert not (tmp_path / "out" / FEATURES).exists()
     again = StandIn()
     outcomes: list[Outcome] = []
-    extract(items_of(samples), VoiceExtractor(again), tmp_path / "out", report=outcomes.append)
+    extract(
+        items_of(samples),
+        VoiceExtractor(again),
+        tmp_path / "out",
+        report=outcomes.append,
+        shard_size=1,
+    )
     assert [outcome.was_kept for outcome in outcomes] == [True, False, False]
     assert len(again.heard) == 2
     assert whole(tmp_path / "out") == whole(tmp_path / "unbroken")
@@ -230,6 +239,59 @@ def test_a_torn_face_is_never_taken_for_a_finished_one(
 
     with pytest.raises(Exception):  # noqa: B017 - whatever Pillow says
         extract(items_of(samples), Torn(StandIn()), tmp_path / "out")
-    assert list((tmp_path / "out" / FACES).iterdir()) == []
+    assert not (tmp_path / "out" / FACES).exists()
     assert list((tmp_path / "out" / CLIPS).iterdir()) == []
     assert len(extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "out")) == 3
+
+
+def test_other_clips_of_the_same_ids_are_not_mistaken_for_the_earlier_ones(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    others = [
+        replace(one, voice=other.voice) for one, other in zip(samples[:2], samples[1:], strict=True)
+    ]
+    extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "out")
+    mixed = extract(items_of(others), VoiceExtractor(StandIn()), tmp_path / "out")
+    alone = extract(items_of(others), VoiceExtractor(StandIn()), tmp_path / "alone")
+    np.testing.assert_array_equal(mixed.values, alone.values)
+    for sample in others:
+        face = f"{FACES}/{sample.id}.png"
+        assert whole(tmp_path / "out")[face] == whole(tmp_path / "alone")[face]
+
+
+def test_other_pictures_of_the_same_ids_are_not_mistaken_for_the_earlier_ones(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    one, other = (
+        [replace(sample, face=face.canonical) for sample, face in zip(samples, order, strict=True)]
+        for order in (samples, samples[::-1])
+    )
+    extract(items_of(one), PictureExtractor(Photographer(), "face"), tmp_path / "out")
+    mixed = extract(items_of(other), PictureExtractor(Photographer(), "face"), tmp_path / "out")
+    np.testing.assert_array_equal(mixed.values, mixed_by_hand(other))
+
+
+def mixed_by_hand(samples: list[Sample]) -> np.ndarray:
+    pictures = [np.asarray(Image.open(sample.face).convert("RGB")) for sample in samples]
+    return Photographer().encode(pictures)
+
+
+def test_halves_and_a_length_are_parts_of_the_key(samples: list[Sample]) -> None:
+    extractor = VoiceExtractor(StandIn())
+    items = [
+        *items_of(samples[:1]),
+        *items_of(samples[:1], in_halves=True),
+        Item(replace(samples[0], seconds=0.75)),
+    ]
+    assert len({extractor.key(item) for item in items}) == 4
+    assert extractor.key(Item(replace(samples[0], id="renamed"))) == extractor.key(items[0])
+
+
+def test_nothing_usable_leaves_no_features_of_other_clips(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "out")
+    lost = [replace(sample, voice=tmp_path / "missing") for sample in samples]
+    with pytest.raises(Speech2FaceError, match="not one of 3 clips"):
+        extract(items_of(lost), VoiceExtractor(StandIn()), tmp_path / "out")
+    assert not (tmp_path / "out" / FEATURES).exists()
