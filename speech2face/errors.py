@@ -1,4 +1,4 @@
-"""The one exception for whatever a user can put right."""
+"""The one exception for everything that a user can correct."""
 
 MAX_LENGTH = 600  # characters of a problem
 

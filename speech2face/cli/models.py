@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser(
-        "list", help="name, size, licence and file", description="One line a model."
+        "list", help="name, size, licence and file", description="One line per model."
     )
     listing.set_defaults(run=_list)
     verifying = actions.add_parser(

@@ -204,7 +204,7 @@ def pearson_r(
     """Pearson correlation of matching columns, `[B, M]` each, to `[M]`.
 
     Args:
-        left, right: one row a face, one column a measure.
+        left, right: one row per face, one column per measure.
         weights: how often each row counts, `[B]` to `[M]` or `[R, B]` to `[R, M]`; once if None.
 
     A column without spread has no correlation: 0, the value of a constant predictor.

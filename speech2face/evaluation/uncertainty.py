@@ -1,4 +1,4 @@
-"""Scores that never travel alone, and intervals over persons (protocol P16).
+"""Score records (value, chance, n, interval) and the person-level bootstrap (protocol P16).
 
 Persons are resampled, not trials: two clips of one person are not two observations. One
 `PersonBootstrap` holds how often each person was drawn in each of 2,000 resamples; every

@@ -1,14 +1,14 @@
-"""CAM++: a speaker encoder of densely connected layers that mask what they hear by its context.
+"""CAM++: a D-TDNN speaker encoder with context-aware masking.
 
 Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware
 Masking" (Interspeech 2023), down to the linear layer that makes a speaker embedding. The batch norm
-behind that layer has no weights of its own and is not kept. A frame here is a column of features;
+after that layer has no weights of its own and is left out. A frame here is a column of features;
 the network halves their number.
 
-The network is frozen, so each batch norm is what it is to a frozen network: a scale and a shift a
-channel. Where a convolution stands before it, both are folded into the weights of that
-convolution; where a sum of earlier layers does, they are an `Affine`. Hence nothing behaves
-otherwise in training, and what is rounded or exported is what is computed.
+The network is frozen, so each batch norm is a scale and a shift per channel. After a convolution,
+both are folded into the weights of that convolution; after a sum of earlier layers, they are an
+`Affine`. So the network behaves alike in training and in use, and the weights that are rounded and
+exported are those that compute.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class CampplusConfig:
 
 
 class Context(NamedTuple):
-    """How frames are gathered to segments and back; the same for every layer."""
+    """How frames are averaged to segments and spread back to frames; the same for every layer."""
 
     averaging: Tensor  # [T, S]: sums to the mean of all frames and that of the segment
     segment: Tensor  # [T]: the segment that each frame belongs to
@@ -64,7 +64,7 @@ def context_of(n_frames: int, like: Tensor) -> Context:
 
 
 class Affine(nn.Module):
-    """One scale and one shift a channel, of `[B, C, T]`: a frozen batch norm."""
+    """One scale and one shift per channel of `[B, C, T]`: a frozen batch norm."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()

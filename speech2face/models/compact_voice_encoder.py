@@ -1,14 +1,14 @@
 """The compact voice encoder: a pretrained speaker encoder, then one linear map to a face.
 
 The trunk is CAM++ (Wang et al., Interspeech 2023) as published by 3D-Speaker. It was trained to
-tell speakers apart and has heard far more of them than 700 paired clips can replace. A voice is
-seen twice: as mean and standard deviation over time of the trunk's last frame-level layer, which
-still know language and manner of speaking, and as the speaker embedding that is made of them, which
-knows what stays the same. With both, a linear head predicts faces as well as a kernel does
-(docs/experiments.md).
+tell speakers apart, on far more speakers than the 700 paired clips have. A voice is described in
+two ways: by mean and standard deviation over time of the trunk's last frame-level layer, which
+still hold language and manner of speaking, and by the speaker embedding computed from them, which
+holds what is constant for a speaker. With both, a linear head predicts faces as well as a kernel
+method (docs/experiments.md).
 
-Speech is heard in windows of three seconds, whose statistics are averaged. Up to two minutes all of
-it is heard; from longer speech windows are taken at even distances, which bounds the memory.
+Speech is read in windows of three seconds, and their statistics are averaged. Up to two minutes are
+read completely. From longer speech, windows are taken at equal distances, to bound the memory.
 """
 
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class CompactVoiceEncoderConfig:
 
     @property
     def n_statistics(self) -> int:
-        """S: a mean and a deviation a channel of the trunk; 1024 of the pretrained one."""
+        """S: a mean and a deviation per channel of the trunk; 1024 for the pretrained one."""
         return 2 * self.trunk.n_channels
 
     @property

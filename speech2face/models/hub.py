@@ -1,4 +1,4 @@
-"""Which models come with the package, where they lie, and whether they are whole. No torch."""
+"""Which models come with the package, where their files are, and whether these are intact."""
 
 import hashlib
 from dataclasses import dataclass

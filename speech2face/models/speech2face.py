@@ -1,4 +1,4 @@
-"""Speech2Face whole, in the two parts that are exported: what hears and what draws."""
+"""The whole model in the two parts that are exported: one hears (voice), one draws (face)."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

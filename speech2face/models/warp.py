@@ -19,7 +19,7 @@ The spline, for one coordinate of the displacement (Cole et al. 2017; Duchon 197
 
 The sign of order 1 makes all three kernels conditionally *positive* definite (Micchelli 1986), so
 that a regularisation adds to the spectrum; SciPy's `RBFInterpolator` has the same signs. With
-P = [1 x y], one row a centre, the conditions are
+P = [1 x y], one row per centre, the conditions are
 
     [ K + lambda I   P ] [w]   [v]
     [ P^T            0 ] [a] = [0]                                                          (W2)

@@ -434,7 +434,7 @@ def stability_of_halves(halves: Sequence[Halves], out: Path, seed: int = 0) -> S
                 Picture(
                     figures.draw_grid(consistency_grid(one), path),
                     f"Faces from several utterances of one speaker a row: {one.corpus}.",
-                    "Rows of generated faces, one row a speaker.",
+                    "Rows of generated faces, one row per speaker.",
                 )
             )
         for recogniser in one.first.features:

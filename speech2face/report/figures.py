@@ -158,7 +158,7 @@ def columns_of_pictures(
     *,
     limit: int | None = None,
 ) -> FaceGrid:
-    """A grid with one row a clip and one column a kind of picture.
+    """A grid with one row per clip and one column per kind of picture.
 
     The form of the triplets page (Fig. 3), of the teaser (Fig. 1) turned by a quarter, of the row
     of exaggerations and of the same person in several clips (Fig. 9).
@@ -174,7 +174,7 @@ def columns_of_pictures(
 
 
 def rows_of_pictures(title: str, rows: Mapping[str, Sequence[Path | None]]) -> FaceGrid:
-    """The same lying down: one row a kind of picture, one column a clip (Figs. 1 and 6)."""
+    """Transposed grid: one row per kind of picture, one column per clip (Figs. 1 and 6)."""
     faces = tuple(tuple(pictures) for pictures in rows.values())
     width = max(len(pictures) for pictures in faces)
     return FaceGrid(title, ("",) * width, tuple(rows), faces)
@@ -414,7 +414,7 @@ def draw_correlations(
 def draw_projections(
     planes: Mapping[str, NDArray[np.float64]], labels: Mapping[str, Sequence[str]], path: Path
 ) -> Path:
-    """t-SNE pictures: one row a kind of feature `[N, 2]`, one column a label that colours it."""
+    """t-SNE pictures: one row per kind of feature `[N, 2]`, one column per label as colour."""
     figure = _figure(300 * len(labels) + 60, 290 * len(planes) + 20)
     grid = figure.subplots(len(planes), len(labels), squeeze=False)
     for r, (kind, plane) in enumerate(planes.items()):
