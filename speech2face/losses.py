@@ -1,4 +1,4 @@
-"""Every training loss by name: tensors in, a scalar out. No weight is hidden inside a loss.
+"""Every training loss by name: tensors in, a scalar out. No loss contains a weight.
 
 Eq. (1) of Oh et al. 2019, v_f the feature of the true face (a constant target), v_s the one
 predicted from speech:
@@ -7,8 +7,8 @@ predicted from speech:
               + lambda_2 L_distill(f_VGG(v_f), f_VGG(v_s))
 
 Reductions are ours where the paper names none: a norm over a vector is its sum, as written, and a
-batch is the mean over its samples, so lambdas do not depend on the batch size. No loss sends a
-gradient into its target.
+batch is the mean over its samples, so lambdas do not depend on the batch size. No loss has a
+gradient with respect to its target.
 """
 
 from collections.abc import Callable, Mapping
@@ -98,7 +98,7 @@ def gradient_norms(
         predicted: v_s, `[B, D]`; the network that made it is left alone.
 
     Returns:
-        One norm a name. A sample's gradient is that of its own loss, not of its B-th part.
+        One norm per name. A sample's gradient is that of its own loss, not of its B-th part.
     """
     predicted = predicted.detach().requires_grad_()
     norms = {}

@@ -1,11 +1,11 @@
 """Do the true photo and the generated face get the same label? (protocol P10, Fig. 4a)
 
 One fixed instrument labels both pictures; its label is a reading, not a fact about a person. A
-generated picture without a face is a reading of its own, `NO_FACE`: it counts as wrong and is never
-dropped. Accuracy below the majority rate is possible and was published, so every accuracy carries
-the majority rate, the chance of a shuffled assignment, balanced accuracy and Cohen's kappa.
+generated picture without a face gets the reading `NO_FACE`, which counts as wrong and is never
+dropped. Accuracy can be below the majority rate, and such figures were published. So every accuracy
+is given with the majority rate, chance by shuffling, balanced accuracy and Cohen's kappa.
 
-Any other label column (of a file the user brings) goes through the same code.
+Any other label column, such as one of the user's file, is computed by the same code.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Confusion:
         return quotient(np.nansum(recalls, axis=-1), occurs.sum(axis=-1).astype(np.float64))
 
     def shuffled_accuracy(self) -> NDArray[np.float64]:
-        """Expected share that agrees if the generated faces were dealt out at random, `[...]`."""
+        """Expected share that agrees if the generated faces were assigned at random, `[...]`."""
         columns = self.counts[..., :-1].sum(axis=-2)  # [..., C]
         return quotient((self._rows() * columns).sum(axis=-1), self._total() ** 2)
 
@@ -170,7 +170,7 @@ def age_error(
 ) -> Score:
     """Mean absolute difference of two readings of age in years, `[N]` each.
 
-    A generated face without a reading is NaN. There is no honest number for it, so the mean is
+    A generated face without a reading is NaN. No number would be right for it, so the mean is
     over the others and `undetected` counts it. Chance is the mean over all pairings of a true with
     a generated age; the control `constant` always says the median of the true ages.
     """

@@ -2,8 +2,8 @@
 
 A `Comparison` holds numbers and names only. It is made from two feature files (`of_features`), or
 from what instruments read in pictures (`TrueFaces.of_readings`, `System.of_readings`). Every
-protocol is a function of it (`protocols`), so ours, another system's and published images are
-judged by the same lines.
+protocol is a function of it (`protocols`), so our system, others and published images are judged by
+the same code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Features = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TrueFaces:
-    """True photos: of the clips, or of distractors, each with whose it is and its labels.
+    """True photos of the clips or of distractors, each with its person and labels.
 
     Attributes:
         ids: names of the clips or photos, `[N]`.
@@ -99,7 +99,7 @@ class TrueFaces:
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """What one system made of the clips: features, and faces where it draws any.
+    """What one system made from the clips: features, and faces if it draws any.
 
     Attributes:
         name: as in the tables.
@@ -229,7 +229,7 @@ class Comparison:
 
     @property
     def rivals(self) -> tuple[System, ...]:
-        """Systems that hear a voice: all but the ceilings."""
+        """Systems whose input is a voice: all but the ceilings."""
         return tuple(one for one in self.systems if not one.is_ceiling)
 
     @property
@@ -238,7 +238,7 @@ class Comparison:
         return self.clips.labels.get(GENDER)
 
     def shared_genders(self) -> NDArray[np.str_] | None:
-        """The same; None where no two persons share a gender: nothing is left within one."""
+        """The same, or None where no two persons share a gender."""
         genders = self.genders
         return genders if genders is not None and shares_group(self.persons, genders) else None
 
@@ -247,7 +247,7 @@ class Comparison:
         return self.distances.get(recogniser) or DISTANCES.get(recogniser, "cosine")
 
     def closed(self) -> Comparison:
-        """The same in the gallery of the clips' own photos, which is unfair to nobody (P17)."""
+        """The same with the clips' own photos only, where a constant scores chance (P17)."""
         return replace(self, distractors=None)
 
     def gallery_features(self, recogniser: str) -> Features:

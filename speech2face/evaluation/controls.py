@@ -1,7 +1,7 @@
-"""Oracles and controls that stand beside every figure (P15).
+"""Oracles and controls that are reported beside every figure (P15).
 
-A figure means something only next to what gender alone would reach, what the model reaches when
-it hears somebody else, and what it reaches when it hears nothing.
+A figure can only be judged beside what gender alone would reach, what the model reaches with the
+voice of another person, and what it reaches without any voice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import MISSING_LABEL
 from speech2face.evaluation.uncertainty import as_names
 
-N_SHUFFLES = 20  # P8 asks for at least so many
+N_SHUFFLES = 20  # the least number that P8 allows
 SHUFFLED = "shuffled voices"
 SAME_GENDER = "same-gender shuffled"
 CONSTANT = "constant output"
@@ -29,11 +29,11 @@ def oracle_features(
     """Features that know the labels and nothing else, to be compared by Euclidean distance.
 
     With one label a pair scores 1 if it agrees, else 0; with two, 2 (first) + 1 (second), and so
-    on. Passing them through a protocol gives the oracle by the very same tie rules.
+    on. Passed through a protocol, they give the oracle with the same rules for ties.
 
     Args:
         labels: the most important first; each the values of queries `[Q]` and of the gallery
-            `[G]`. A missing label agrees with none.
+            `[G]`. A missing label agrees with no other label.
 
     Returns:
         Features of queries `[Q, D]` and of the gallery `[G, D]`.
@@ -54,17 +54,17 @@ def oracle_features(
 
 
 def _told_apart(values: NDArray[np.str_]) -> NDArray[np.str_]:
-    """The labels, each missing one replaced by a value of its own."""
+    """The labels, where each missing one is replaced by a unique value."""
     own = np.array([f"\0{row}" for row in range(len(values))])
     return np.where(values == MISSING_LABEL, own, values)
 
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Whose output each query is given instead of its own.
+    """Which query's output each query is given instead of its own.
 
     Attributes:
-        rows: queries that take part, `[n]`; those who have nobody to swap with are left out.
+        rows: queries that take part, `[n]`; queries without anybody to swap with are left out.
         donors: the query whose output each of them is given, `[n]`.
     """
 
@@ -80,7 +80,7 @@ def shuffles(
     n_shuffles: int = N_SHUFFLES,
     seed: int = 0,
 ) -> Iterator[Shuffle]:
-    """Random derangements over persons: nobody is given their own output.
+    """Random derangements over persons: no person is given an own output.
 
     Args:
         persons: of the queries, `[Q]`.
@@ -172,7 +172,7 @@ def control_rows(
 
 
 def shares_group(persons: ArrayLike, groups: ArrayLike) -> bool:
-    """Whether any two persons `[N]` are of one group (such as a gender); `""` is no group."""
+    """Whether any two persons `[N]` are in one group (such as a gender); `""` is no group."""
     names, labels = np.asarray(persons, dtype=np.str_), np.asarray(groups, dtype=np.str_)
     return any(
         len(np.unique(names[labels == label])) > 1

@@ -3,11 +3,11 @@
 The paper (Fig. 5) measures faces as in Merler et al., "Diversity in Faces" (2019), and gives the
 Pearson r between a measure on F2F and the same measure on S2F. It publishes neither landmark
 indices nor controls. Here each measure names the points it uses in the 68-point scheme, counted
-from 0, and every r comes with what gender alone, and what chance alone, would give.
+from 0, and every r is given with what gender alone, and chance alone, would give.
 
 Deviations from the paper, on purpose: lengths are divided by the distance of the outer eye
 corners (36 to 45) and the nose area by its square, so that the size of a face in its picture
-cannot make a correlation; the paper states pixels. `nose_area` is undefined in the paper: here the
+cannot cause a correlation; the paper states pixels. `nose_area` is undefined in the paper: here the
 triangle nasion, left and right alare.
 """
 
@@ -207,11 +207,11 @@ def pearson_r(
         left, right: one row per face, one column per measure.
         weights: how often each row counts, `[B]` to `[M]` or `[R, B]` to `[R, M]`; once if None.
 
-    A column without spread has no correlation: 0, the value of a constant predictor.
+    A constant column has no correlation; it gets 0, the value of a constant predictor.
     """
     weights = np.ones(len(left)) if weights is None else np.asarray(weights, np.float64)
     shares = weights / weights.sum(axis=-1, keepdims=True)  # [..., B]
-    # Centred on the plain means first: the moments below then lose no digits.
+    # Centred on the plain means first, so that the moments below lose no digits.
     left, right = left - left.mean(axis=0), right - right.mean(axis=0)
     mean_left, mean_right = shares @ left, shares @ right  # [..., M]
     covariance = shares @ (left * right) - mean_left * mean_right
@@ -241,7 +241,7 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def group_means(values: NDArray[np.float64], groups: ArrayLike) -> NDArray[np.float64]:
-    """The mean of each row's group, `[B, M]` to `[B, M]`: all that the group alone can tell."""
+    """The mean of each row's group, `[B, M]` to `[B, M]`: all that the group alone predicts."""
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     is_member = np.eye(len(names))[index]  # [B, groups]
     return np.asarray(is_member @ ((is_member.T @ values) / is_member.sum(axis=0)[:, None]))
@@ -269,11 +269,11 @@ def correlate(
         seed: of the shuffled controls.
 
     Returns:
-        One score a measure, of unit "correlation". `oracle` is the r of a predictor that knows
+        One score per measure, of unit "correlation". `oracle` is the r of a predictor that knows
         the gender means and nothing else. Controls: `shuffled` (mean over draws) and `shuffled
         97.5%`, and where two persons share a gender `same gender shuffled` and `within gender` (r
-        after both sides lost their gender means). Details: `p` and `p Holm`, which take clips as
-        independent.
+        after the gender means were subtracted on both sides). Details: `p` and `p Holm`, which
+        take clips as independent.
 
     Raises:
         Speech2FaceError: fewer than three clips, one person only, or lengths that differ.

@@ -1,4 +1,4 @@
-"""Features on disk: what a model made of some clips, or a recogniser of some photos.
+"""Features on disk, computed by a model from clips or by a recogniser from photos.
 
 A `FeatureSet` is one safetensors file: the matrix `values`, and in its header the ids, the persons
 and where the features come from. A file is untrusted until it has been read whole: unequal
@@ -26,7 +26,7 @@ from speech2face.records import csv_rows, jsonl_rows, parse_json_object, shown
 
 FORMAT = 1
 MAKE_AGAIN = "make the file again with `speech2face extract`"
-MISSING_LABEL = ""  # a person without a label is eligible for no stratum that asks for it
+MISSING_LABEL = ""  # a person without a label is left out of strata that need it
 _NAMES_SHOWN = 3
 
 
@@ -37,11 +37,11 @@ class Provenance:
     Attributes:
         model: name of the voice model, or the recogniser itself for true photos.
         model_sha256: of the model file.
-        recogniser: whose face space the features live in, such as `dlib-resnet-128`.
+        recogniser: which recogniser the features belong to, such as `dlib-resnet-128`.
         exaggeration: alpha of the model, None for true photos.
         clip_seconds: length of speech heard, None for true photos.
         corpus: which clips.
-        licence: words on what may be done with the features.
+        licence: what may be done with the features, in words.
     """
 
     model: str = ""

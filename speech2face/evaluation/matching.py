@@ -1,8 +1,8 @@
 """Forced matching, 1:2 (P2) and nested 1:N (P3): is the voice closest to its own face?
 
-Credit of a trial is 1 if the own face scores higher, 1/2 if both score the same, else 0: a strict
-comparison without the half would score a constant model 0, and an argmin that meets the own face
-first would score it 100.
+The credit of a trial is 1 if the own face scores higher, 1/2 if both score the same, else 0.
+Without the half, a constant model would reach 0 % by a strict comparison, and 100 % by an argmin
+that takes the first of equal values when the own face comes first.
 
 The exhaustive form (`exhaustive_credits`, `matching_score`) averages over all eligible impostors
 of a query, then over queries; the sampled one (`match_trials`, `trial_scores`) follows a stored
@@ -44,7 +44,7 @@ class Credits:
     """Credit of every 1:2 trial of an exhaustive list.
 
     Attributes:
-        credit: 1, 1/2 or 0; 0 too where the impostor is not eligible, `[Q, G]`.
+        credit: 1, 1/2 or 0; also 0 where the impostor is not eligible, `[Q, G]`.
         eligible: whether gallery item g may be the impostor of query q, `[Q, G]`.
         query_persons: `[Q]`.
         gallery_persons: `[G]`.
@@ -105,7 +105,7 @@ def exhaustive_credits(
         chunk: queries scored at once; changes memory, never the credits.
 
     Raises:
-        Speech2FaceError: unusable features, no unique own face, or nobody to compare with.
+        Speech2FaceError: unusable features, no unique own face, or no other person to compare with.
     """
     queries, candidates = comparable(query, gallery, distance)
     persons = as_names(query_persons, len(queries), "query persons")
@@ -130,13 +130,13 @@ def exhaustive_credits(
 def _credit(
     lead: NDArray[np.float64], tolerance: NDArray[np.float64] | float
 ) -> NDArray[np.float32]:
-    """1 where the own item leads, 1/2 where it is tied within `tolerance`, else 0."""
+    """1 where the own item scores higher, 1/2 where it is tied within `tolerance`, else 0."""
     ahead, not_behind = lead > tolerance, lead >= -tolerance
     return (ahead.astype(np.float32) + not_behind.astype(np.float32)) / np.float32(2)
 
 
 def shares_labels(*labels: tuple[ArrayLike, ArrayLike]) -> NDArray[np.bool_]:
-    """Whether query q and gallery item g agree in all labels and lack none, `[Q, G]`.
+    """Whether query q and gallery item g have all labels and agree in them, `[Q, G]`.
 
     Args:
         labels: for each label a pair of its values for the queries `[Q]` and the gallery `[G]`;
@@ -238,8 +238,8 @@ class NestedCredits:
 def nested_credit(scores: ArrayLike) -> NDArray[np.float64]:
     """Credit at 1:2, 1:3, ... of scores `[T, N]`, the own candidate's first, `[T, N - 1]`.
 
-    0 once an impostor scores higher, else 1 / (1 + ties). Galleries are nested, so a curve over n
-    cannot rise.
+    It is 0 if an impostor scores higher, else 1 / (1 + ties). Galleries are nested, so the curve
+    over n cannot rise.
 
     Raises:
         Speech2FaceError: NaN or infinite scores, or fewer than two candidates.

@@ -1,8 +1,8 @@
 """The protocols, as functions of a `Comparison` that return scores.
 
-A recogniser judges independently if it had no part in training the system; where it had, judge with
-a second one too and show both. A claim "better" needs the interval of `judge_difference` to exclude
-0. Their definitions are in docs/protocols.md.
+A recogniser is independent if it was not used in training the system. Where it was used, judge with
+a second one too and show both. Call a system better only if the interval of `judge_difference`
+excludes 0. The definitions of all protocols are in docs/protocols.md.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def judge(comparison: Comparison, system: System, recogniser: str) -> Scores:
     """1:2 matching (P2) and retrieval (P7) in the whole gallery: every figure of P17.
 
     Returns:
-        `1:2 U` and `1:2 G` (two-way intervals, the query-person ones beside them), `R@1`, `R@2`,
+        `1:2 U` and `1:2 G` (two-way and query-person intervals), `R@1`, `R@2`,
         `R@5`, `R@10`, `R@1%`, `R@2%`, `R@5%`, `R@10%` and `median rank` (query-person intervals).
         `1:2 G` is missing where genders are unknown or nobody has an impostor of the same gender.
 
@@ -128,7 +128,7 @@ def judge_difference(
 def controls(
     comparison: Comparison, system: System, recogniser: str
 ) -> dict[str, dict[str, float]]:
-    """Every figure of `judge` when the system hears somebody else, or nothing (P15), by control."""
+    """Every figure of `judge` with another person's voice, or without any (P15), by control."""
 
     def measure(query: Features, rows: NDArray[np.intp]) -> dict[str, float]:
         outcome = _outcome(comparison, query, recogniser, rows)
@@ -179,7 +179,7 @@ def _by_stratum(
 
 
 def _gender_oracle(comparison: Comparison) -> _Outcome | None:
-    """What a system reaches that knows the true gender and nothing else (P15)."""
+    """What a system would reach that knows only the true gender (P15)."""
     genders = comparison.oracle_genders()
     if genders is None:
         return None
@@ -432,7 +432,7 @@ def craniofacial(comparison: Comparison, system: System) -> list[Score]:
 
 @dataclass(frozen=True)
 class Attributes:
-    """How far a system's faces get the attribute labels of the true photos (P10)."""
+    """How often a system's faces get the attribute labels of the true photos (P10)."""
 
     scores: list[Score]
     genders: Confusion

@@ -3,8 +3,8 @@
 A query is a feature predicted from a voice, or a recogniser's feature of a generated face. The
 gallery holds one true face per person; other photos of the query's person are left out.
 
-The paper's R@K is the share of queries whose true face is in the top K *percent*: its row
-"random" prints 1 / 2 / 5 / 10, impossible for the top K of 5,000 images. Both forms are given.
+The paper's R@K is the share of queries whose true face is in the top K *percent*. We know this from
+its row "random", 1 / 2 / 5 / 10, which the top K of 5,000 images cannot give. Both forms are given.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CUTOFFS = (1, 2, 5, 10)  # of the paper's Table 3
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where each query's own face stands in its gallery.
+    """Rank of each query's own face in its gallery, as counts.
 
     Attributes:
         better: gallery items that score strictly higher, `[Q]`.
@@ -114,7 +114,7 @@ def person_codes(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number of each person among the queries `[Q]` and in the gallery `[G]`; -1: not asked for.
 
-    Comparing numbers instead of names is what a large gallery can afford.
+    In a large gallery, comparing names instead of numbers would take too long.
     """
     names, code = np.unique(query_persons, return_inverse=True)
     place = np.minimum(np.searchsorted(names, gallery_persons), len(names) - 1)
@@ -133,15 +133,15 @@ def gallery_ranks(
 ) -> Ranks:
     """Rank of every query's own face, exactly, for a gallery of any size.
 
-    Beyond what it is given it holds `8 (2 Q D + 3 chunk D + 5 chunk^2)` bytes and 8 per gallery
-    face: a gallery of a million faces may be a memory-mapped float32 array.
+    It needs `8 (2 Q D + 3 chunk D + 5 chunk^2)` bytes and 8 per gallery face, besides the
+    arguments. So a gallery of a million faces may be a memory-mapped float32 array.
 
     Args:
         query: features, `[Q, D]`.
         query_persons: `[Q]`.
         gallery: features of the same recogniser, `[G, D]`.
         gallery_persons: `[G]`.
-        own: gallery row of each query's own face, `[Q]`; needed where a person has several.
+        own: gallery row of each query's own face, `[Q]`; needed if a person has several.
         distance: "cosine", "euclidean" or "manhattan".
         chunk: queries and gallery items compared at once; changes memory, never the ranks.
 

@@ -1,8 +1,8 @@
-"""How alike two features are: one score per pair, higher for more alike, in float64.
+"""Similarity of two features: one score per pair, higher means more similar, in float64.
 
-A distance d enters as s = -d. Matrix products round differently at different places of a matrix,
-so two equal photos may differ in their last bit there; every comparison against the true item
-therefore treats scores within `tie_tolerance` as tied. A NaN, an infinite or (for cosine) a
+The score of a distance d is -d. Matrix products are rounded differently at different places of a
+matrix, so the scores of two equal photos may differ in the last bit. Every comparison with the true
+item therefore counts scores within `tie_tolerance` as tied. A NaN, an infinite or (for cosine) a
 zero-norm feature is an error, never a wrong answer.
 """
 
@@ -112,7 +112,7 @@ def score_block(
 ) -> NDArray[np.float64]:
     """Scores of every query against every gallery item, `[Q, D]` and `[G, D]` to `[Q, G]`.
 
-    Both come from `comparable`. Euclidean distances are squared: that orders them alike.
+    Both come from `comparable`. Euclidean distances are squared, which does not change their order.
     """
     if distance == "manhattan":
         return -_city_block_distances(query, gallery)
@@ -140,7 +140,7 @@ def pair_scores(
 def tie_tolerance(
     query: NDArray[np.float64], own: NDArray[np.float64], distance: Distance
 ) -> NDArray[np.float64]:
-    """Largest difference from the own item's score that is still rounding, `[Q, D]` each to `[Q]`.
+    """Largest difference from the own item's score that rounding can make, `[Q, D]` each to `[Q]`.
 
     An item tied with the own one has a norm of at most 2 |q| + |g|, so these two norms bound the
     rounding of every product that matters.

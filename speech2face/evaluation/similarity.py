@@ -1,9 +1,9 @@
-"""Paired feature similarity (P8), the paper's Table 2, beside what no information would give.
+"""Paired feature similarity (P8), the paper's Table 2, beside what is reached without information.
 
-A face feature shares a large common direction with every other, so a constant mean face already
-has a high cosine: each figure stands beside the mean face of the *training* features and beside
-predictions paired with somebody else's face. Across implementations only the angle compares; L1
-and L2 depend on the scale of the features.
+All face features share a large common direction, so that a constant mean face already has a high
+cosine. Each figure is therefore given beside the mean face of the *training* features and beside
+predictions paired with another person's face. Only the angle can be compared between
+implementations; L1 and L2 depend on the scale of the features.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def paired_similarity(predicted: ArrayLike, true: ArrayLike) -> dict[str, NDArra
         )
     unit_left, unit_right = unit_norm(left, "predicted"), unit_norm(right, "true")
     return {
-        # atan2 of half-angle lengths: exact where arccos loses half its digits, near 0
+        # atan2 of half-angle lengths: exact near 0, where arccos loses half its digits
         "angle": np.degrees(
             2 * np.arctan2(_l2(unit_left - unit_right), _l2(unit_left + unit_right))
         ),
@@ -93,7 +93,7 @@ class MeanFace:
         """From true faces of the training split, `[N, D]`.
 
         Raises:
-            Speech2FaceError: unusable features, or they cancel to no direction.
+            Speech2FaceError: unusable features, or their mean is zero and has no direction.
         """
         features = as_features(training, "training")
         unit = unit_norm(features, "training")
@@ -197,7 +197,7 @@ def _mean_over_shuffles(
     true: NDArray[np.float64],
     persons: NDArray[np.str_],
 ) -> dict[str, float]:
-    """Each measure with everybody given another's prediction, averaged over the draws."""
+    """Each measure with another person's prediction for everybody, averaged over the draws."""
     totals: dict[str, list[float]] = {}
     for shuffle in drawn:
         pairs = paired_similarity(predicted[shuffle.donors], true[shuffle.rows])

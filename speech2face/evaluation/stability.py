@@ -1,8 +1,8 @@
 """Same-speaker stability (P12) and the effects of duration and language (P13).
 
-Does one person's speech keep giving one face? A model that always draws the same face is perfectly
-stable, so the likeness a of one person's outputs means nothing without the likeness b of different
-persons of one gender; and the question is put as trials, too.
+Does one person's speech always give a similar face? A model that always draws the same face is
+perfectly stable. The similarity a of one person's outputs is therefore given together with the
+similarity b of different persons of one gender, and the question is also asked as trials.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def consistency(
     """a, b and a - b in mean cosine, and the AUC of same-person against other pairs.
 
     Args:
-        outputs: of persons with two or more utterances, `[N, D]`; N^2 cosines are held.
+        outputs: of persons with two or more utterances, `[N, D]`; N^2 cosines are in memory.
         persons: `[N]`.
-        videos: `[N]`; with them a is over different videos, and `a, same video` is given too.
-        genders: `[N]`; with them b is over persons of one gender, and `AUC G` is given too.
+        videos: `[N]`; with them a is of different videos, and `a, same video` is given too.
+        genders: `[N]`; with them b is of persons of one gender, and `AUC G` is given too.
         bootstrap: resampled persons; without it no interval is given.
 
     Returns:
@@ -226,11 +226,12 @@ def language_effect(
 ) -> dict[str, Score]:
     """Mean cosine of outputs in a 2 x 2: same or other person, same or other language.
 
-    A model that hears the language rather than the person has a large second column difference.
-    Other persons are of the same gender where genders are given. Missing languages take no part.
+    In a model that reacts to the language rather than the person, the columns differ much.
+    Other persons are of the same gender where genders are given. Clips without a language are left
+    out.
 
     Raises:
-        Speech2FaceError: unusable features, or an empty cell: no bilingual person, say.
+        Speech2FaceError: unusable features, or an empty cell, as without any bilingual person.
     """
     units = prepared(outputs, "output", "cosine")
     names = as_names(persons, len(units), "persons")

@@ -1,8 +1,8 @@
 """Trial lists: drawn with a seed and stored (protocols P1 to P3 and P5).
 
-A list is a JSONL file: a header, then one trial per line. Its SHA-256 goes into every record, which
-shows that two systems were asked the same questions. Persons and ids are sorted before the draw, so
-the same items in another order give the same list.
+A list is a JSONL file: a header, then one trial per line. Every record of results holds its
+SHA-256, which shows that two systems were given the same trials. Persons and ids are sorted before
+the draw, so the same items in another order give the same list.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Items:
-    """The clips or photos trials are drawn from.
+    """The clips or photos from which trials are drawn.
 
     Attributes:
         ids: distinct, `[N]`.
         persons: `[N]`.
         videos: the video each comes from, `[N]`; None where unknown.
         labels: label columns by name (`gender`, `nationality`, `age_group`), `[N]` each, `""`
-            where a person has none. They are a person's: all items of a person agree.
+            where a person has none. All items of a person have the same labels.
     """
 
     ids: NDArray[np.str_]
@@ -81,7 +81,7 @@ class Header:
     """How a list was made; stored as its first line.
 
     Attributes:
-        direction: "V->F" (voice asked, faces shown) or "F->V".
+        direction: "V->F" (the query is a voice, the candidates are faces) or "F->V".
         stratum: U, G, N, A, GN or GNA.
         n_way: candidates of a trial, 2 for 1:2.
         positives: how the own candidate relates to the query's video.
@@ -105,7 +105,7 @@ class TrialList:
 
     Attributes:
         queries: ids, `[T]`.
-        candidates: ids, the own one first, `[T, N]`; credit never depends on the place.
+        candidates: ids, the own one first, `[T, N]`; the credit does not depend on the order.
         header: how they were drawn.
     """
 
@@ -126,7 +126,7 @@ class TrialList:
 
     @property
     def sha256(self) -> str:
-        """Of the file: what a record of results names."""
+        """SHA-256 of the file, which records of results name."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def write(self, path: Path | str) -> None:
@@ -136,7 +136,7 @@ class TrialList:
 
 @dataclass(frozen=True)
 class PairList:
-    """Verification pairs (P4): is this voice this face's?
+    """Verification pairs (P4): do this voice and this face belong to one person?
 
     Attributes:
         queries: ids, `[T]`.
@@ -278,7 +278,7 @@ def _eligible_impostors(
 
 
 def _stratum_labels(stratum: str, *sides: Items) -> dict[str, tuple[str, ...]]:
-    """The labels of every person that a stratum looks at."""
+    """The labels of every person that a stratum uses."""
     if stratum not in STRATA:
         raise Speech2FaceError(f"unknown stratum {stratum!r}", f"choose one of {', '.join(STRATA)}")
     found: dict[str, tuple[str, ...]] = {}

@@ -19,7 +19,7 @@ from speech2face.errors import Speech2FaceError
 
 N_DRAWS = 2_000  # B of P16
 LEVEL = 0.95
-_BLOCK = 4_000_000  # weights held at once while a statistic walks over the draws: 32 MB
+_BLOCK = 4_000_000  # weights in memory at once while a statistic is computed draw by draw: 32 MB
 
 IntervalKind = Literal["query-person", "two-way"]
 
@@ -36,7 +36,7 @@ class Interval:
     level: float = LEVEL
 
     def excludes(self, value: float) -> bool:
-        """Whether `value` lies outside: a claim "better" needs a difference to exclude 0."""
+        """Whether `value` is outside. "Better" may be said if a difference excludes 0."""
         return value < self.low or value > self.high
 
 
@@ -47,15 +47,15 @@ class Score:
     Attributes:
         name: what was measured, such as `1:2 G` or `R@10%`.
         value: the figure in `unit`; a share lies in 0..1.
-        chance: the exact value an uninformed system reaches on this very list.
-        n: queries or trials the value is the mean of.
+        chance: the exact value that a system without information reaches on the same list.
+        n: number of queries or trials that the value is a mean of.
         persons: distinct query persons among them.
         interval: the protocol's own kind of interval (P16), where one was asked for.
-        query_person_interval: printed beside a two-way one.
+        query_person_interval: a second interval, printed beside a two-way one.
         oracle: value of the gender oracle (P15), where genders are known.
         unit: "share", "degrees", "rank", "cosine" or "distance".
         controls: further rows of P15 by name.
-        details: numbers that belong beside it, such as tie rate, macro average, dropped queries.
+        details: further numbers, such as tie rate, macro average, dropped queries.
     """
 
     name: str
@@ -90,7 +90,7 @@ class PersonBootstrap:
     """How often each person was drawn in each resample.
 
     Attributes:
-        persons: distinct persons in sorted order, so that list order cannot matter, `[P]`.
+        persons: distinct persons, sorted, so that the order of the list has no effect, `[P]`.
         counts: times drawn, `[B, P]`.
         seed: stored with every interval.
     """
@@ -184,7 +184,7 @@ def blocks_of_draws(n_draws: int, n_items: int) -> Iterator[slice]:
 def mean_draws(
     bootstrap: PersonBootstrap, values: ArrayLike, persons: ArrayLike
 ) -> NDArray[np.float64]:
-    """Mean of `values` `[n]` in every resample, `[B]`: a value weighs what its person was drawn."""
+    """Mean of `values` `[n]` in every resample, `[B]`: a value counts as often as its person."""
     column = bootstrap.columns(persons)
     n_persons = len(bootstrap.persons)
     totals = np.bincount(column, np.asarray(values, dtype=np.float64), minlength=n_persons)  # [P]

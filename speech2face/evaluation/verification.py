@@ -1,7 +1,7 @@
-"""Verification (P4): is this voice this face's? AUC by midranks, EER by interpolation.
+"""Verification (P4): do a voice and a face belong to one person? AUC by midranks, EER interpolated.
 
-Both are computed from one walk over the distinct scores, for the list as it is and for every
-resample of persons. The variants other projects print are here by name, for comparison only.
+Both are computed in one pass over the distinct scores, for the list itself and for every resample
+of persons. The variants that other projects print have their own names, for comparison only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from speech2face.evaluation.uncertainty import PersonBootstrap, Score, blocks_of
 
 @dataclass(frozen=True)
 class Curve:
-    """Errors at every distinct score in rising order, and at a threshold above them all.
+    """Errors at every distinct score in rising order, and at a threshold above all scores.
 
     Attributes:
         false_accept: share of negatives at or above the threshold, `[..., K + 1]`, falling.
@@ -43,7 +43,7 @@ class Curve:
     def eer(self) -> NDArray[np.float64]:
         """Error where false accepts and false rejects are equally frequent, `[...]`.
 
-        Linear between the two neighbouring thresholds of which the difference changes sign.
+        Linear between the two neighbouring thresholds where the difference changes sign.
         """
         difference = self.false_accept - self.false_reject  # from 1 down to -1
         after = np.argmax(difference <= 0, axis=-1)[..., None]
@@ -54,7 +54,7 @@ class Curve:
         return np.asarray((low + weight * (high - low))[..., 0])
 
     def eer_nearest(self) -> NDArray[np.float64]:
-        """False accepts where both errors are nearest (CMPC, FOP); the strictest such threshold."""
+        """False accepts at the strictest threshold where both errors differ least (CMPC, FOP)."""
         apart = np.abs(self.false_accept - self.false_reject)[..., ::-1]
         nearest = np.argmin(apart, axis=-1)[..., None]
         return np.asarray(np.take_along_axis(self.false_accept[..., ::-1], nearest, -1)[..., 0])

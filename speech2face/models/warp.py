@@ -6,9 +6,10 @@ Conventions, each pinned by a `test_convention_*`:
   first pixel is (0, 0) and the last one (W - 1, H - 1): `align_corners=True` in torch's words.
 * `source` are landmarks in the picture that is given, `destination` where they shall be in the
   picture that is returned: what lies at `source[i]` is found at `destination[i]` afterwards.
-* The warp is backward: for every pixel of the *result* a flow says where in the given picture to
-  look. So the spline has its centres at `destination` and its values are `source - destination`.
-* Fixed points on the border (displacement zero) hold the frame; see `boundary_points`.
+* The warp is backward: for every pixel of the *result* a flow gives the place to read in the given
+  picture. So the spline has its centres at `destination`, and its values are
+  `source - destination`.
+* Fixed points on the border (displacement zero) keep the border in place; see `boundary_points`.
 * Outside the picture its border pixels continue. A face texture ends in its white ground, so the
   continuation is white too, without a constant that only some pictures would fit.
 
@@ -18,7 +19,7 @@ The spline, for one coordinate of the displacement (Cole et al. 2017; Duchon 197
     phi(r) = -r  (order 1),   r^2 log r  (order 2),   r^3  (order 3).
 
 The sign of order 1 makes all three kernels conditionally *positive* definite (Micchelli 1986), so
-that a regularisation adds to the spectrum; SciPy's `RBFInterpolator` has the same signs. With
+that a regularisation raises the eigenvalues; SciPy's `RBFInterpolator` has the same signs. With
 P = [1 x y], one row per centre, the conditions are
 
     [ K + lambda I   P ] [w]   [v]
@@ -210,7 +211,7 @@ def backward_flow(
     *,
     config: WarpConfig = LINEAR_WARP,
 ) -> Tensor:
-    """For every pixel of the result, the way from it to where the given picture is looked up.
+    """For every pixel of the result, the displacement to the place where the given picture is read.
 
     Args:
         source: landmarks in the given picture, `[N, 2]` or `[B, N, 2]`.
@@ -252,7 +253,7 @@ def warp_image(
 
 
 def sample_bilinear(image: Tensor, flow: Tensor) -> Tensor:
-    """Look `image [B, C, H, W]` up at every pixel plus `flow [B, 2, H, W]`, pixels, (x, y)."""
+    """Read `image [B, C, H, W]` at every pixel plus `flow [B, 2, H, W]`, pixels, (x, y)."""
     height, width = image.shape[-2:]
     x = _lattice(width, 1).to(flow)  # [W]
     y = _lattice(height, 1).to(flow)[:, None]  # [H, 1]

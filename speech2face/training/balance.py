@@ -2,8 +2,8 @@
 
 "lambda_1 and lambda_2 are tuned such that the gradient magnitude of each term with respect to v_s
 are within a similar scale at an early iteration (we measured at the 1000th iteration)" (Oh et al.
-2019, section 3). The published 0.025 and 200 belong to an undisclosed scale of the features, so
-the rule carries over to other features, the numbers do not.
+2019, section 3). The published 0.025 and 200 belong to a scale of the features that is not known.
+So the rule can be used for other features, but the numbers cannot.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from speech2face.training.config import Lambdas
 from speech2face.training.state import TrainState
 from speech2face.training.step import VOICE_ENCODER, VoiceTerms, voice_encoder_losses
 
-TERMS = ("decoder", "feature", "distillation")  # the first that is on keeps its weight
+TERMS = ("decoder", "feature", "distillation")  # the first one with a weight keeps it
 
 
 def measure(
@@ -40,7 +40,7 @@ def measure(
 
 
 def balanced(lambdas: Lambdas, norms: Mapping[str, float]) -> Lambdas:
-    """Weights with which every term pulls as hard on v_s as the first one does.
+    """Weights with which the gradients of all terms with respect to v_s are of equal size.
 
     Args:
         lambdas: weights of the pilot; the first term that is on keeps its weight.

@@ -1,6 +1,6 @@
 """Settings of a training: frozen dataclasses whose defaults are the paper's.
 
-An experiment is a TOML file of differences; an empty one is the paper.
+An experiment is a TOML file of differences; an empty file gives the paper's settings.
 """
 
 from dataclasses import dataclass, field, fields
@@ -19,7 +19,7 @@ class AdamConfig:
     in steps or smoothly, here in steps. The paper trained with TensorFlow, whose epsilon is added
     to the *uncorrected* root of the second moment ("epsilon hat" of Kingma and Ba); PyTorch adds
     it to the corrected one. With 1e-4 that matters early on, so `speech2face.training.step`
-    gives PyTorch the epsilon that makes both alike: `epsilon / sqrt(1 - beta2 ** t)`.
+    gives PyTorch the epsilon that makes both equal: `epsilon / sqrt(1 - beta2 ** t)`.
     """
 
     learning_rate: float = 1e-3
@@ -48,7 +48,7 @@ class AdamConfig:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a training lasts and how often it looks up; everything counts samples."""
+    """How long a training lasts and how often it is validated and saved, in samples."""
 
     batch_size: int = 8
     total_samples: int = 5_100_000  # 3 epochs of 1.7 million pairs
@@ -86,8 +86,9 @@ class Plan:
 class Lambdas:
     """Weights of Eq. (1), by the names of its terms; a term of weight 0 is not computed.
 
-    The published ones balance gradients at the authors' undisclosed scale of features. For your
-    features find them by the paper's rule: `speech2face train voice-encoder --balance-at 1000`.
+    The published ones balance gradients at the authors' scale of features, which is not known. For
+    your features find them by the paper's rule:
+    `speech2face train voice-encoder --balance-at 1000`.
     """
 
     decoder: float = 1.0
@@ -102,8 +103,8 @@ class Lambdas:
 class FaceLambdas:
     """Weights of the face decoder's terms; a term of weight 0 is not computed.
 
-    Unknown in the papers. Ours: pixels squared and grey levels come to a similar size, as in public
-    copies that use 1 : 100; the embedding term needs a recogniser that can be differentiated.
+    The papers do not give them. With ours, squared pixels and grey levels have a similar size, as
+    in public copies that use 1 : 100. The embedding term needs a differentiable recogniser.
     """
 
     landmark: float = 1.0
@@ -116,7 +117,7 @@ class FaceLambdas:
 
 @dataclass(frozen=True)
 class VoiceEncoderTraining:
-    """Everything that decides what a training of the voice encoder ends with."""
+    """All settings that determine the result of training the voice encoder."""
 
     model: VoiceEncoderConfig = field(default_factory=VoiceEncoderConfig)
     adam: AdamConfig = field(default_factory=AdamConfig)
@@ -134,7 +135,7 @@ class VoiceEncoderTraining:
 
 @dataclass(frozen=True)
 class FaceDecoderTraining:
-    """Everything that decides what a training of the face decoder ends with.
+    """All settings that determine the result of training the face decoder.
 
     Optimiser, batch and length are unknown for Cole et al.; ours are those of the voice encoder.
     """

@@ -22,10 +22,10 @@ def fit(
     *,
     validate: Callable[[TrainState], Mapping[str, float]] | None = None,
 ) -> TrainState:
-    """Train until `state.plan.total_samples`; the same command, given again, goes on.
+    """Train until `state.plan.total_samples`; the same command, given again, continues.
 
     Args:
-        state: fresh; an unfinished run's weights and clock replace it.
+        state: new; the weights and counters of an unfinished run replace its own.
         step: one update, returns losses by name.
         batches_from: endless batches that begin after so many samples, so that a resumed run
             equals an unbroken one.

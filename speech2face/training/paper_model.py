@@ -1,6 +1,6 @@
-"""The paper's two trained networks as one model that hears a voice and draws a face.
+"""The paper's two trained networks as one model, from a voice to a face.
 
-Each was trained by itself on features of one folder. What the whole model needs beyond them comes
+Each was trained separately on features of one folder. What the whole model needs besides comes
 from that folder: the mean face feature of the training clips, to which exaggeration refers, and the
 spread of true faces around the prediction, measured on validation clips, from which the voice
 encoder has not learned.

@@ -1,6 +1,6 @@
 """What changes during a training, and how it is kept: tensors in safetensors, counters in JSON.
 
-There is no random state to keep: the order of samples is a function of the seed and of
+No random state has to be kept: the order of samples is a function of the seed and of
 `samples_seen` (see `speech2face.data.datasets`), and nothing else is drawn after the start.
 """
 
@@ -25,7 +25,7 @@ from speech2face.training.config import AdamConfig, Plan
 
 @dataclass
 class TrainState:
-    """Networks and optimisers by name, and the clock of a training."""
+    """Networks and optimisers by name, and the counters of a training."""
 
     family: Family
     config: Any  # sizes of the networks: a frozen dataclass that is kept with the weights
@@ -71,7 +71,7 @@ def as_checkpoint(state: TrainState) -> Checkpoint:
 
 
 def restore_state(state: TrainState, checkpoint: Checkpoint, path: str) -> None:
-    """Make `state` what it was when the checkpoint was taken.
+    """Restore `state` to what it was when the checkpoint was saved.
 
     Raises:
         Speech2FaceError: the checkpoint, which came from `path`, is of another training, or was not

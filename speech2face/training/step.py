@@ -1,6 +1,6 @@
-"""One update of a network: losses by name, their weighted sum, a step down. No input or output.
+"""One update of a network: losses by name, their weighted sum, one optimiser step. No files.
 
-Each step reads like the equation it implements; what is frozen comes in as `terms`.
+Each step follows the equation that it implements; frozen networks are given as `terms`.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ B = TypeVar("B", VoiceBatch, FaceBatch)
 
 @dataclass(frozen=True)
 class VoiceTerms:
-    """Which terms of Eq. (1) are computed, and the frozen layers they look through.
+    """Which terms of Eq. (1) are computed, and the frozen layers that they use.
 
     Attributes:
         lambdas: weight of each term.
@@ -159,7 +159,7 @@ def _update(
 
 
 def descend(state: TrainState, name: str, loss: Tensor) -> None:
-    """One update of the network `name` down the gradient of `loss`; the clock stands still."""
+    """One update of the network `name` down the gradient of `loss`; the count of samples stays."""
     optimizer = state.optimizers[name]
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -35,7 +35,7 @@ class Run:
     folder: Path
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write the settings of a new run, or compare them with those it was started with.
+        """Write the settings of a new run, or compare them with those of its first start.
 
         Raises:
             Speech2FaceError: the run was started with other settings.
@@ -53,7 +53,7 @@ class Run:
         self._trim_stats(state.samples_seen)
 
     def save(self, state: TrainState) -> None:
-        """Keep the state in place of the one before."""
+        """Save the state in place of the previous one."""
         save_checkpoint(as_checkpoint(state), self.folder)
 
     def report(
@@ -72,19 +72,19 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def stats(self) -> list[dict[str, Any]]:
-        """Lines of the stats, in order; a line that a kill cut short is left out."""
+        """Lines of the stats, in order; an incomplete line, left by a kill, is left out."""
         file = self.folder / STATS
         lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def last_good(self) -> str:
-        """Which state is kept, in words."""
+        """Which state is saved, in words."""
         if not has_checkpoint(self.folder):
             return "nothing has been kept yet"
         return f"the state after {load_checkpoint(self.folder).samples_seen:,} samples is kept"
 
     def _trim_stats(self, samples_seen: int) -> None:
-        """Forget lines of updates that are about to be made again."""
+        """Remove lines of updates that will be made again."""
         if not (self.folder / STATS).is_file():
             return
         kept = [line for line in self.stats() if line["samples_seen"] <= samples_seen]

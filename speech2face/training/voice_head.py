@@ -3,8 +3,8 @@
 Two ridge regressions learn from the same standardised voices. The target of one is the face that a
 large model made of the same voice (the teacher: little noise, but the bias of that model); the
 target of the other is the true face (no bias, but so noisy that ridge shrinks it towards the mean).
-The prediction is their sum, in which each coordinate of the face gets back the variance that ridge
-took from it: without that, little more than skin tone and gender is left of a face.
+The prediction is their sum. Ridge lowers the variance of each coordinate, and the gain restores it:
+otherwise little more than skin tone and gender would be visible in a face.
 
 The spread is the covariance of true faces around the predictions of this very head, for people whom
 it was not fitted to.
@@ -83,7 +83,7 @@ class VoicesAndFaces:
 
 @dataclass(frozen=True)
 class VoiceHead:
-    """A linear map of a voice's descriptors `[V]` to codes `[D]`, and what it leaves open."""
+    """A linear map from a voice's descriptors `[V]` to codes `[D]`, and the spread around it."""
 
     weight: Tensor  # [D, V]
     bias: Tensor  # [D]
@@ -180,8 +180,8 @@ def predict_unseen(
 ) -> Tensor:
     """Deviation from the mean code that folds without the person predict, `[M_voices, D]`.
 
-    What is left of it on voices that were not fitted shows how far ridge shrinks, and what a voice
-    leaves open; on its own training voices a regression shows neither.
+    On voices that were not fitted, it shows how much ridge shrinks and how much a voice does not
+    determine. On its own training voices a regression shows neither.
     """
     fold = person_folds(persons, config.n_folds, config.seed)
     predicted = torch.zeros_like(codes)
@@ -193,7 +193,7 @@ def predict_unseen(
 
 
 def person_folds(persons: Sequence[str], n_folds: int, seed: int) -> Tensor:
-    """Fold of every voice `[M_voices]`, one fold a person."""
+    """Fold of every voice `[M_voices]`, one fold per person."""
     names = sorted(set(persons))
     order = np.random.default_rng(seed).permutation(len(names))
     fold_of = {name: int(place) % n_folds for name, place in zip(names, order, strict=True)}
@@ -201,7 +201,7 @@ def person_folds(persons: Sequence[str], n_folds: int, seed: int) -> Tensor:
 
 
 def restoring_gain(predicted: Tensor, true: Tensor, exponent: float) -> Tensor:
-    """Factor a coordinate, `[D]`: its lost spread restored in part, the total spread unchanged."""
+    """Factor per coordinate, `[D]`: restores a part of its spread, the total spread unchanged."""
     gain = (true.std(dim=0) / predicted.std(dim=0)) ** exponent  # [D]
     variance = predicted.var(dim=0)  # [D]
     return gain * (variance.sum() / (gain.square() * variance).sum()).sqrt()
@@ -210,10 +210,10 @@ def restoring_gain(predicted: Tensor, true: Tensor, exponent: float) -> Tensor:
 def spread_factor(residual: Tensor, fold: Tensor) -> Tensor:
     """S `[D, D]` with S^T S the covariance of residuals, their correlations shrunk.
 
-    Hundreds of people do not suffice for the correlations of hundreds of coordinates: the plain
+    Hundreds of people are too few for the correlations of hundreds of coordinates: the plain
     covariance of 685 people in 384 coordinates makes the true face of the next person look
-    impossible. Variances are kept, and correlations are shrunk to the degree at which people of
-    other folds are most likely.
+    impossible. Variances are kept, and correlations are shrunk by the amount that makes people of
+    other folds most likely.
 
     Args:
         residual: around zero, of people not fitted to, `[M, D]`.
