@@ -1,9 +1,9 @@
 """Face decoders after Cole et al. (CVPR 2017): a feature becomes landmarks, a texture and a face.
 
 The texture lives in the frame of the mean landmarks; the warp moves it to the predicted ones.
-`FaceDecoder` is the network of the paper, `LinearFaceDecoder` is that of the embedded model. Where
-the papers are silent (number and widths of the landmark layers, biases, output range) the choice
-is ours, and a comment beside it says so.
+`FaceDecoder` is the network of the paper; that of the embedded model is in `canonical_decoder.py`.
+Where the papers are silent (number and widths of the landmark layers, biases, output range) the
+choice is ours, and a comment beside it says so.
 """
 
 import math
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from speech2face.configuration import require, require_sizes
 from speech2face.errors import Speech2FaceError
-from speech2face.models.face_region import face_region
 from speech2face.models.warp import WarpConfig, warp_image
 
 MAX_IMAGE_SIZE = 4096  # pixels
@@ -151,7 +150,7 @@ class FaceDecoder(WarpingFaceDecoder):
         self, config: FaceDecoderConfig | None = None, mean_landmarks: Tensor | None = None
     ) -> None:
         config = config or FaceDecoderConfig()
-        frame = _mean_frame(config.n_landmarks, config.image_size, mean_landmarks)
+        frame = mean_frame(config.n_landmarks, config.image_size, mean_landmarks)
         super().__init__(config.feature_size, frame, config.warp)
         self.config = config
         self.first = nn.Linear(config.feature_size, config.hidden_size)
@@ -174,89 +173,7 @@ class FaceDecoder(WarpingFaceDecoder):
         return landmarks, texture
 
 
-@dataclass(frozen=True)
-class LinearFaceDecoderConfig:
-    """Sizes of the linear decoder; the defaults are those of the embedded model."""
-
-    feature_size: int = 384  # D: the code of a canonical face
-    n_landmarks: int = 68
-    texture_size: int = 112  # pixels; height and width of the textures that are added to the mean
-    image_size: int = 224  # pixels; height and width of the face
-    white_below: float = 0.0  # darkness around the face that is made white, see `whiten_background`
-    face_reach: float = 1.1  # of the face that is left as it is, see `face_region`
-    warp: WarpConfig = field(default_factory=lambda: WarpConfig(flow_stride=4))
-
-    def __post_init__(self) -> None:
-        require_sizes(self, "feature_size", "n_landmarks")
-        require_sizes(self, "texture_size", "image_size", most=MAX_IMAGE_SIZE)
-        is_darkness = 0.0 <= self.white_below < 1.0
-        require(is_darkness, "white_below", self.white_below, "a darkness in 0..1, 1 excluded")
-        require(self.face_reach > 0, "face_reach", self.face_reach, "a positive number")
-
-
-class LinearFaceDecoder(WarpingFaceDecoder):
-    """Landmarks and texture are linear in the feature: Cole et al., section 7.2, for both parts.
-
-    Args:
-        config: sizes; the default is the decoder of the embedded model.
-        mean_landmarks: as of `FaceDecoder`.
-    """
-
-    enlarging: Tensor
-
-    def __init__(
-        self, config: LinearFaceDecoderConfig | None = None, mean_landmarks: Tensor | None = None
-    ) -> None:
-        config = config or LinearFaceDecoderConfig()
-        frame = _mean_frame(config.n_landmarks, config.image_size, mean_landmarks)
-        super().__init__(config.feature_size, frame, config.warp)
-        self.config = config
-        self.landmarks = nn.Linear(config.feature_size, config.n_landmarks * 2, bias=False)
-        self.texture = nn.Linear(config.feature_size, 3 * config.texture_size**2, bias=False)
-        self.mean_texture = nn.Parameter(torch.zeros(3, config.image_size, config.image_size))
-        enlarging = _bicubic(config.texture_size, config.image_size)
-        self.register_buffer("enlarging", enlarging, persistent=False)  # [H, h]
-
-    def decode_parts(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """Landmarks `[B, N, 2]` and texture `[B, 3, H, W]` of features, before the warp."""
-        config = self.config
-        moved = self.landmarks(feature).reshape(-1, config.n_landmarks, 2)  # [B, N, 2]
-        small = self.texture(feature).reshape(-1, 3, config.texture_size, config.texture_size)
-        texture = self.mean_texture + self.enlarging @ small @ self.enlarging.T  # [B, 3, H, W]
-        if config.white_below:
-            region = face_region(self.mean_landmarks, config.image_size, reach=config.face_reach)
-            texture = whiten_background(texture, region, config.white_below)
-        return self.mean_landmarks + moved, texture
-
-
-def _bicubic(before: int, after: int) -> Tensor:
-    """Weights `[after, before]` that enlarge one side of a picture as `F.interpolate` does.
-
-    Two products with them take a tenth of the time of the bicubic `Resize` of onnxruntime.
-    """
-    identity = torch.eye(before)[None, None]  # [1, 1, before, before]
-    return F.interpolate(identity, (after, before), mode="bicubic", align_corners=False)[0, 0]
-
-
-def whiten_background(texture: Tensor, region: Tensor, white_below: float) -> Tensor:
-    """Make the background white where it is almost white, as around thin hair.
-
-    A predicted face is close to a mean of many faces, and the mean of many heads of hair is a grey
-    veil around the face. A pixel outside the face that is less dark than `white_below` fades to
-    white, smoothly, the more the lighter it is.
-
-    Args:
-        texture: RGB around 0..1, white background, `[B, 3, H, W]`.
-        region: of the face, where nothing is changed, 1 inside to 0 outside, `[H, W]`.
-        white_below: darkness, 1 - value of the darkest channel, above which nothing is changed.
-    """
-    cover = ((1.0 - texture).amax(dim=1, keepdim=True) / white_below).clamp(0.0, 1.0)
-    kept = cover.square() * (3.0 - 2.0 * cover)  # smoothstep, [B, 1, H, W]
-    kept = kept + (1.0 - kept) * region
-    return 1.0 - (1.0 - texture) * kept
-
-
-def _mean_frame(n_landmarks: int, image_size: int, mean_landmarks: Tensor | None) -> Tensor:
+def mean_frame(n_landmarks: int, image_size: int, mean_landmarks: Tensor | None) -> Tensor:
     """The given mean landmarks `[N, 2]`, checked, or distinct points spread over the middle."""
     if mean_landmarks is None:
         index = torch.arange(n_landmarks)

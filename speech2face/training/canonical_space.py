@@ -17,7 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from speech2face.errors import Speech2FaceError
-from speech2face.models.face_decoder import LinearFaceDecoder, LinearFaceDecoderConfig
+from speech2face.models.canonical_decoder import (
+    CanonicalFaceDecoder,
+    CanonicalFaceDecoderConfig,
+    block_means,
+    face_places,
+)
+from speech2face.models.decided_surround import DecidedSurround
 from speech2face.models.face_region import face_region
 
 CODED_SIZE = 112  # pixels: textures are coded at half size
@@ -112,27 +118,37 @@ def fit_canonical_space(
 
 @torch.no_grad()
 def decoder_of_space(
-    space: CanonicalSpace, mean_texture: Tensor, config: LinearFaceDecoderConfig
-) -> LinearFaceDecoder:
+    space: CanonicalSpace,
+    mean_texture: Tensor,
+    surround: DecidedSurround,
+    config: CanonicalFaceDecoderConfig,
+) -> CanonicalFaceDecoder:
     """The face decoder that undoes the coding; nothing in it is trained by steps.
 
     Args:
         space: whose codes it decodes.
         mean_texture: the texture of code zero at full size, RGB in 0..1, `[3, 224, 224]`.
-        config: of as many features as the code has coordinates, and textures of the coded size.
+        surround: fitted to codes of this space, of the sizes of `config`.
+        config: of the coordinates of the code, and textures of the coded size.
 
     Raises:
         Speech2FaceError: the sizes are others.
     """
-    size = len(space.synthesis)
-    if (config.feature_size, config.texture_size) != (size, CODED_SIZE):
-        problem = f"this face decoder cannot undo a code of {size} coordinates"
-        remedy = f"give feature_size {size} and texture_size {CODED_SIZE}"
+    sizes = (space.n_face, len(space.synthesis) - space.n_face, CODED_SIZE)
+    if (config.n_face, config.n_surround, config.texture_size) != sizes:
+        problem = f"this face decoder cannot undo a code of {sizes[0]} and {sizes[1]} coordinates"
+        remedy = "give n_face, n_surround and texture_size as {}, {} and {}".format(*sizes)
         raise Speech2FaceError(problem, remedy)
-    decoder = LinearFaceDecoder(config, space.mean_landmarks(config.n_landmarks))
-    decoder.landmarks.weight.copy_(space.landmark_map(config.n_landmarks).T)
-    decoder.texture.weight.copy_(space.texture_map(config.n_landmarks).T)
+    decoder = CanonicalFaceDecoder(config, space.mean_landmarks(config.n_landmarks))
+    decoder.place_of.copy_(face_places(decoder.mean_landmarks, config))
+    inside = decoder.place_of < config.n_pixels  # [112 * 112]
+    maps = space.texture_map(config.n_landmarks).reshape(-1, 3, CODED_SIZE * CODED_SIZE)
+    around = maps[space.n_face :].reshape(-1, 3, CODED_SIZE, CODED_SIZE)
+    decoder.landmarks.weight.copy_(space.landmark_map(config.n_landmarks)[: space.n_face].T)
+    decoder.face.weight.copy_(maps[: space.n_face, :, inside].flatten(1).T)
+    decoder.around.weight.copy_(block_means(around, config.grid_size).flatten(1).T)
     decoder.mean_texture.copy_(mean_texture)
+    decoder.surround.load_state_dict(surround.state_dict())
     return decoder.requires_grad_(False)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from speech2face.configuration import restored
 from speech2face.errors import Speech2FaceError
 from speech2face.models import checkpoint as checkpoint_module
+from speech2face.models.canonical_decoder import CanonicalFaceDecoderConfig
 from speech2face.models.checkpoint import (
     Checkpoint,
     has_checkpoint,
@@ -25,7 +26,8 @@ from speech2face.models.checkpoint import (
     restored_module,
     save_checkpoint,
 )
-from speech2face.models.face_decoder import FaceDecoderConfig, LinearFaceDecoderConfig
+from speech2face.models.decided_surround import SurroundConfig
+from speech2face.models.face_decoder import FaceDecoderConfig
 from speech2face.models.voice_encoder import VoiceEncoderConfig
 from speech2face.models.warp import WarpConfig
 
@@ -121,7 +123,7 @@ def test_an_optimizer_of_another_network_is_refused(tmp_path: Path) -> None:
     [
         TinyConfig(widths=(5, 6, 7), rate=1 / 3, warp=WarpConfig(order=2)),
         FaceDecoderConfig(landmark_widths=(), warp=WarpConfig(flow_stride=4)),
-        LinearFaceDecoderConfig(white_below=0.5),
+        CanonicalFaceDecoderConfig(n_face=7, surround=SurroundConfig(n_shifts=0)),
         VoiceEncoderConfig(n_bins=40),
     ],
 )

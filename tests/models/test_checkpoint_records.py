@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from speech2face.configuration import restored, to_json, with_differences
 from speech2face.errors import Speech2FaceError
+from speech2face.models.canonical_decoder import CanonicalFaceDecoder
 from speech2face.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
-from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig, LinearFaceDecoder
+from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.speech2face import FaceDrawing, Speech2Face
 from speech2face.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from speech2face.training.config import FaceDecoderTraining, VoiceEncoderTraining
@@ -49,7 +50,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     torch.manual_seed(0)
     speech2face = Speech2Face(
         CompactVoiceEncoder(EMBEDDED.encoder),
-        FaceDrawing(LinearFaceDecoder(EMBEDDED.decoder), torch.zeros(4), torch.eye(4)),
+        FaceDrawing(CanonicalFaceDecoder(EMBEDDED.decoder), torch.zeros(4), torch.eye(4)),
     )
     photo = {"weight": torch.zeros(4, 128), "bias": torch.zeros(4)}
     encoder, decoder = VoiceEncoder(ENCODER), FaceDecoder(DECODER)

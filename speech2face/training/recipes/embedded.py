@@ -2,7 +2,7 @@
 
 1. Measure the voice, the photo and every render of each clip with pretrained networks.
 2. Fit the code of a canonical face: principal components of the face and of its surround.
-3. Make the face decoder, the inverse of that code.
+3. Make the face decoder, the inverse of that code, with a surround that decides.
 4. Fit the head of the voice encoder: ridge regressions on the trunk's output.
 5. Fit a linear map from the recogniser's feature to the code, for faces from photos (F2F).
 
@@ -27,6 +27,7 @@ from speech2face.data.sample import Sample, Split
 from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import DlibDetector
 from speech2face.face.encoder import DlibFaceEncoder
+from speech2face.models.canonical_decoder import CanonicalFaceDecoder, CanonicalFaceDecoderConfig
 from speech2face.models.checkpoint import (
     Checkpoint,
     Family,
@@ -39,7 +40,7 @@ from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoder,
     CompactVoiceEncoderConfig,
 )
-from speech2face.models.face_decoder import LinearFaceDecoder, LinearFaceDecoderConfig
+from speech2face.models.decided_surround import SurroundConfig
 from speech2face.models.rounding import rounded_weights
 from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
 from speech2face.progress import Progress
@@ -58,6 +59,7 @@ from speech2face.training.measurements import (
     to_frame,
 )
 from speech2face.training.photo_map import PhotoMap, fit_photo_map
+from speech2face.training.surround import fit_surround, opacities
 from speech2face.training.tracking import Run
 from speech2face.training.voice_head import VoiceHeadConfig, VoicesAndFaces, fit_voice_head
 
@@ -78,11 +80,11 @@ class EmbeddedConfig:
     n_surround: int = 64  # coordinates of hair, shoulders and background
     landmark_share: float = 0.25  # variance of the landmarks in the code, where the texture has 1
     face_reach: float = 1.25  # of the coded face, see `face_region`
-    white_below: float = 0.4  # darkness of the background, see `whiten_background`
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
     default_exaggeration: float = 0.15
     voice: VoiceHeadConfig = field(default_factory=VoiceHeadConfig)
+    surround: SurroundConfig = field(default_factory=SurroundConfig)
 
     def __post_init__(self) -> None:
         missing = {CANONICAL, self.teacher} - set(self.renders)
@@ -94,7 +96,6 @@ class EmbeddedConfig:
         require_sizes(self, "n_face", "n_surround", most=2**15)
         require(self.landmark_share > 0, "landmark_share", self.landmark_share, "above 0")
         require(self.face_reach > 0, "face_reach", self.face_reach, "a positive number")
-        require(0 <= self.white_below < 1, "white_below", self.white_below, "0 or more, below 1")
         require(self.photo_ridge > 0, "photo_ridge", self.photo_ridge, "a positive number")
         is_weight = self.photo_render_weight >= 0
         require(is_weight, "photo_render_weight", self.photo_render_weight, "0 or more")
@@ -105,10 +106,13 @@ class EmbeddedConfig:
         return self.n_face + self.n_surround
 
     @property
-    def decoder(self) -> LinearFaceDecoderConfig:
+    def decoder(self) -> CanonicalFaceDecoderConfig:
         """Sizes of the face decoder."""
-        return LinearFaceDecoderConfig(
-            feature_size=self.code_size, texture_size=CODED_SIZE, white_below=self.white_below
+        return CanonicalFaceDecoderConfig(
+            n_face=self.n_face,
+            n_surround=self.n_surround,
+            texture_size=CODED_SIZE,
+            surround=self.surround,
         )
 
     @property
@@ -184,11 +188,17 @@ def fit_embedded(
         reach=config.face_reach,
     )
     mean_texture = all_textures.float().mean(dim=0) / 255.0  # [3, 224, 224]
-    decoder = decoder_of_space(space, mean_texture, config.decoder)
     codes = {
         render: space.encode(measured.landmarks[render], textures[render])
         for render in config.renders
     }  # [M, D] each
+    LOG.info("fitting the surround")
+    surround = fit_surround(
+        torch.cat([codes[render][:, config.n_face :] for render in config.renders]),
+        opacities(all_textures, config.decoder.grid_size),
+        config.decoder,
+    )
+    decoder = decoder_of_space(space, mean_texture, surround, config.decoder)
     LOG.info("fitting the voice head")
     with torch.no_grad():
         voices = VoicesAndFaces(
@@ -231,11 +241,15 @@ def embedded_of(checkpoint: Checkpoint, path: str) -> tuple[Embedded, EmbeddedCo
     spread = module_weights(checkpoint, NETWORK, path).get("draws.spread", torch.empty(0, size))
 
     def build() -> Speech2Face:
-        encoder, decoder = CompactVoiceEncoder(config.encoder), LinearFaceDecoder(config.decoder)
+        encoder, decoder = CompactVoiceEncoder(config.encoder), CanonicalFaceDecoder(config.decoder)
         draws = FaceDrawing(decoder, torch.empty(size), torch.empty(len(spread), size))
         return Speech2Face(encoder, draws)
 
     model = restored_module(build, checkpoint, NETWORK, path)
+    places: Any = model.draws.face_decoder.place_of
+    if places.min() < 0 or places.max() > config.decoder.n_pixels:
+        problem = "the face decoder names pixels that it does not have"
+        raise Speech2FaceError(problem, "give a whole run of the embedded model", path)
     photo = module_weights(checkpoint, PHOTO_MAP, path)
     shapes = {name: tuple(value.shape) for name, value in photo.items()}
     if shapes != {"weight": (size, DlibFaceEncoder.size), "bias": (size,)}:
