@@ -1,5 +1,6 @@
 """Damage to files: bytes, text and values of JSON, drawn from a random generator."""
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -127,7 +128,7 @@ def _changed_value(value: Any, draw: random.Random) -> Any:
             case _:
                 value[place] = _changed_value(value[place], draw)
         return value
-    return draw.choice(VALUES)
+    return copy.deepcopy(draw.choice(VALUES))  # it may be changed in its turn
 
 
 def in_header(damage: Callable[[bytes, random.Random], bytes], key: str) -> Any:
