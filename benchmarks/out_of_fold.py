@@ -106,6 +106,7 @@ def joined(parts: Sequence[Measurements]) -> Measurements:
     return Measurements(
         samples=tuple(sample for part in parts for sample in part.samples),
         statistics=torch.cat([part.statistics for part in parts]),
+        distorted=torch.cat([part.distorted for part in parts]),
         photo_features=torch.cat([part.photo_features for part in parts]),
         **{
             name: {
@@ -209,6 +210,7 @@ def taken(measured: Measurements, rows: Tensor) -> Measurements:
         measured,
         samples=tuple(measured.samples[row] for row in rows.tolist()),
         statistics=measured.statistics[rows],
+        distorted=measured.distorted[rows],
         photo_features=measured.photo_features[rows],
         **{
             name: {render: values[rows] for render, values in getattr(measured, name).items()}

@@ -153,10 +153,7 @@ class DenseBlock(nn.Module):
 
 
 class Campplus(nn.Module):
-    """Log mel features `[B, T, 80]`, each band less its mean, to frames `[B, 512, T']`.
-
-    T' = (T + 1) // 2.
-    """
+    """Log mel features `[B, T, 80]`, each band less its mean, to statistics over time `[B, S]`."""
 
     def __init__(self, config: CampplusConfig | None = None) -> None:
         super().__init__()
@@ -173,18 +170,33 @@ class Campplus(nn.Module):
         self.norm = Affine(config.n_channels)
         self.embedding = nn.Linear(2 * config.n_channels, config.embedding_size, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames behind the last block but one, and those of the last layer, `[B, 512, T']` each.
+
+        T' = (T + 1) // 2.
+        """
         x = self.tdnn(self.front(features.transpose(1, 2))).relu()  # [B, 128, T']
         context = context_of(int(x.shape[-1]), like=x)  # a plain number: constant in a trace
+        inner = x
         for block in self.blocks:
-            x = block(x, context)
-        frames: Tensor = self.norm(x).relu()
-        return frames
+            inner, x = x, block(x, context)
+        return inner, self.norm(x).relu()
 
     def statistics(self, features: Tensor) -> Tensor:
-        """Mean over time of every channel, then its standard deviation: `[B, 1024]`.
+        """Mean over time of every channel, then its standard deviation, `[B, S]`.
 
-        The deviation is the unbiased one, as in the published network; T is 3 or more.
+        First those of the last block but one, then those of the last layer, from which the
+        published network makes its embedding. The deviation is the unbiased one, as published;
+        T is 3 or more.
         """
-        frames = self(features)  # [B, 512, T']
-        return torch.cat([frames.mean(dim=-1), frames.std(dim=-1)], dim=-1)
+        parts = [
+            statistic
+            for frames in self.frames(features)
+            for statistic in (frames.mean(dim=-1), frames.std(dim=-1))
+        ]
+        return torch.cat(parts, dim=-1)
+
+    def embed(self, statistics: Tensor) -> Tensor:
+        """The speaker embedding of statistics, `[B, S]` to `[B, E]`; it is linear."""
+        embedding: Tensor = self.embedding(statistics[..., -2 * self.config.n_channels :])
+        return embedding

@@ -1,14 +1,14 @@
 """The compact voice encoder: a pretrained speaker encoder, then one linear map to a face.
 
 The trunk is CAM++ (Wang et al., Interspeech 2023) as published by 3D-Speaker. It was trained to
-tell speakers apart, on far more speakers than the 700 paired clips have. A voice is described in
-two ways: by mean and standard deviation over time of the trunk's last frame-level layer, which
-still hold language and manner of speaking, and by the speaker embedding computed from them, which
-holds what is constant for a speaker. With both, a linear head predicts faces as well as a kernel
-method (docs/experiments.md).
+tell speakers apart, on far more of them than 700 paired clips can replace. A voice is described in
+two ways: by the mean and standard deviation over time of two layers of the trunk, which depend on
+language and manner of speaking too, and by the speaker embedding, which depends on what stays the
+same in all speech of one person. With both, a linear head predicts faces as well as a kernel does
+(docs/experiments.md).
 
-Speech is read in windows of three seconds, and their statistics are averaged. Up to two minutes are
-read completely. From longer speech, windows are taken at equal distances, to bound the memory.
+Speech is cut into windows of three seconds, whose statistics are averaged. Up to two minutes are
+used completely; from longer speech, windows are taken at even distances, which bounds the memory.
 """
 
 from dataclasses import dataclass, field
@@ -35,13 +35,19 @@ class CompactVoiceEncoderConfig:
 
     @property
     def n_statistics(self) -> int:
-        """S: a mean and a deviation per channel of the trunk; 1024 for the pretrained one."""
-        return 2 * self.trunk.n_channels
+        """S: a mean and a deviation per channel of two layers of the trunk; 2048 if pretrained."""
+        return sum(self.descriptor_sizes[:2])
 
     @property
     def n_descriptors(self) -> int:
-        """V: numbers that describe a voice, statistics and embedding; 1216 when pretrained."""
-        return self.n_statistics + self.trunk.embedding_size
+        """V: numbers that describe a voice, statistics and embedding; 2240 if pretrained."""
+        return sum(self.descriptor_sizes)
+
+    @property
+    def descriptor_sizes(self) -> tuple[int, int, int]:
+        """Sizes of the parts of a description: inner statistics, last statistics, embedding."""
+        trunk = self.trunk
+        return 2 * trunk.block_channels[-2], 2 * trunk.n_channels, trunk.embedding_size
 
 
 class CompactVoiceEncoder(nn.Module):
@@ -74,7 +80,7 @@ class CompactVoiceEncoder(nn.Module):
 
         The embedding is linear: that of averaged statistics is the average of the windows'.
         """
-        return torch.cat([statistics, self.trunk.embedding(statistics)], dim=-1)
+        return torch.cat([statistics, self.trunk.embed(statistics)], dim=-1)
 
     def forward(self, waveform: Tensor) -> Tensor:
         feature: Tensor = self.head(self.descriptors(self.voice_statistics(waveform)))

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.distortion import DISTORTIONS
+from speech2face.audio.io import SAMPLE_RATE, Waveform
 from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
@@ -28,13 +30,20 @@ from speech2face.face.detect import DlibDetector
 from speech2face.face.encoder import DlibFaceEncoder
 from speech2face.face.image import RGBImage, open_image
 from speech2face.files import whole_file
-from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
+from speech2face.models.compact_voice_encoder import MIN_SECONDS, CompactVoiceEncoder
 from speech2face.models.warp import WarpConfig, warp_image
 from speech2face.records import parse_json_object
 
 CANONICAL = "canonical"
 IMAGE_SIZE = 224  # pixels, both ways, of every render
 GROUP = 32  # clips per file
+N_LEAST = MIN_SECONDS * SAMPLE_RATE  # samples: what the trunk takes
+DISTORTION_PAIRS = (  # of each, one is used per voice
+    ("telephone", "mu_law"),
+    ("microphone", "room"),
+    ("little_noise", "much_noise"),
+    ("clipped", "short"),
+)
 PROBE = "probe"  # name in a file, of the trunk's output on the test signal
 Reason = Literal[
     "no voice file",
@@ -53,7 +62,8 @@ class Measurements:
     """Of M clips, in the order of their samples, and why other clips were left out."""
 
     samples: tuple[Sample, ...]
-    statistics: Tensor  # [M, 1024], of the voices
+    statistics: Tensor  # [M, S], of the voices
+    distorted: Tensor  # [M, K, S], of distorted copies of each voice, see `distorted_copies`
     photo_features: Tensor  # [M, 128]
     render_features: dict[str, Tensor]  # by render: [M, 128]
     landmarks: dict[str, Tensor]  # by render: [M, 68, 2], pixels
@@ -114,6 +124,7 @@ def measure(
         samples=tuple(sample for sample in samples if sample.id not in left_out),
         left_out=left_out,
         statistics=joined["statistics"],
+        distorted=joined["distorted"],
         photo_features=joined["photo"],
         render_features={render: joined[f"feature.{render}"] for render in renders},
         landmarks={render: joined[f"landmarks.{render}"] for render in renders},
@@ -162,7 +173,7 @@ def missing_file(sample: Sample, renders: Sequence[str]) -> Reason | None:
 
 
 def _probe(trunk: CompactVoiceEncoder) -> Tensor:
-    """Statistics `[1024]` of a test signal; they change with the trunk, front end and windows."""
+    """Statistics `[S]` of a test signal; they change with the trunk, front end and windows."""
     time = torch.arange(N_SAMPLES) / SAMPLE_RATE  # s
     tones = torch.sin(time * 1500) * torch.sin(time * 20) + 0.5 * torch.sin(time * 9000)
     with torch.no_grad():
@@ -186,10 +197,10 @@ def _measured_group(
         if _is_close(group.pop(PROBE, None), probe):
             return group, left_out
         heard = [
-            _hear(_speech(one), instruments.trunk) for one in samples if one.id not in left_out
+            _hear(speech_of(one), instruments.trunk) for one in samples if one.id not in left_out
         ]
         if heard:
-            group["statistics"] = torch.stack(heard)
+            group |= {name: torch.stack([voice[name] for voice in heard]) for name in heard[0]}
     else:
         measured: list[dict[str, Tensor]] = []
         left_out = {}
@@ -254,14 +265,14 @@ def _measure_clip(
         return reason
     failure: Reason = "the voice cannot be used"
     try:  # files only: what is wrong with an instrument is wrong for every clip
-        speech = _speech(sample)
+        speech = speech_of(sample)
         failure = "a picture cannot be read"
         photo = _photo(sample)
         pictures = {render: _render(sample, render) for render in renders}
     except Speech2FaceError as error:
         LOG.warning("%s is left out: %s", sample.id, error)
         return failure
-    clip = {"statistics": _hear(speech, instruments.trunk), "photo": _locate(photo, instruments)[1]}
+    clip = _hear(speech, instruments.trunk) | {"photo": _locate(photo, instruments)[1]}
     for render, picture in pictures.items():
         landmarks, feature = _locate(picture, instruments)
         clip |= {
@@ -272,15 +283,28 @@ def _measure_clip(
     return clip
 
 
-def _speech(sample: Sample) -> Tensor:
-    """Speech of a clip, `[1, L]`, repeated to six seconds."""
-    return torch.from_numpy(tile_to(speech_of(sample), N_SAMPLES))[None]
+def distorted_copies(speech: Waveform) -> list[Waveform]:
+    """One copy of a voice `[L]` for each of `DISTORTION_PAIRS`.
+
+    Which of a pair it is, and how strong, follows from the samples themselves, so that the same
+    voice always has the same copies.
+    """
+    digest = hashlib.sha256(speech.tobytes()).digest()
+    rng = np.random.default_rng(list(digest))
+    return [DISTORTIONS[pair[rng.integers(2)]](speech, rng) for pair in DISTORTION_PAIRS]
 
 
-def _hear(speech: Tensor, trunk: CompactVoiceEncoder) -> Tensor:
-    """Statistics `[1024]` of a voice."""
+def _hear(speech: Waveform, trunk: CompactVoiceEncoder) -> dict[str, Tensor]:
+    """Statistics of a voice `[S]`, and of distorted copies `[K, S]`."""
+    voice = _statistics(speech, trunk, N_SAMPLES)
+    copies = [_statistics(copy, trunk, N_LEAST) for copy in distorted_copies(speech)]
+    return {"statistics": voice, "distorted": torch.stack(copies)}
+
+
+def _statistics(speech: Waveform, trunk: CompactVoiceEncoder, n_samples: int) -> Tensor:
+    """Statistics `[S]` of a voice, which is repeated to `n_samples`."""
     with torch.no_grad():
-        return trunk.voice_statistics(speech)[0]
+        return trunk.voice_statistics(torch.from_numpy(tile_to(speech, n_samples))[None])[0]
 
 
 def _locate(picture: RGBImage, instruments: Instruments) -> tuple[Tensor, Tensor]:

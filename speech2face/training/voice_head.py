@@ -3,8 +3,9 @@
 Two ridge regressions learn from the same standardised voices. The target of one is the face that a
 large model made of the same voice (the teacher: little noise, but the bias of that model); the
 target of the other is the true face (no bias, but so noisy that ridge shrinks it towards the mean).
-The prediction is their sum. Ridge lowers the variance of each coordinate, and the gain restores it:
-otherwise little more than skin tone and gender would be visible in a face.
+Both are fitted such that distorted copies of a voice (a telephone, noise, a room) give nearly the
+same face. The prediction is their sum, in which each coordinate of the face gets back the variance
+that ridge took from it: without that, little more than skin tone and gender is left of a face.
 
 The spread is the covariance of true faces around the predictions of this very head, for people whom
 it was not fitted to.
@@ -27,19 +28,28 @@ SHRINKAGES = (0.01, 0.02, 0.05, *(number / 10 for number in range(1, 11)))
 class VoiceHeadConfig:
     """Chosen on the train and val splits; see docs/experiments.md for what else was tried."""
 
-    embedding_share: float = 0.5  # of the variance of a voice; the statistics have the rest
+    inner_share: float = 0.3  # of the variance of a voice: statistics of the trunk's inner layer
+    embedding_share: float = 0.4  # the same of the embedding; the last layer's have the rest
     teacher_ridge: float = 1.5
     true_ridge: float = 3.0
     true_share: float = 1.0  # weight of the true faces' regression, where the teacher's has 1
     gain: float = 1.0  # of the face; 0: predictions as they are, 1: in proportion to true spreads
     face_share: float = 0.7  # factor on both sums together, for the face
     surround_share: float = 1.3  # and for hair, shoulders and background
+    distortion_penalty: float = 100.0  # on what distorted copies of a voice differ in
+    shift_penalty: float = 1000.0  # the same, on the mean difference of each kind of distortion
     n_folds: int = 5  # of people, for everything that is measured on people not fitted to
     seed: int = 0
 
     def __post_init__(self) -> None:
-        is_share = 0 <= self.embedding_share <= 1
-        require(is_share, "embedding_share", self.embedding_share, "a number in 0..1")
+        for name in ("inner_share", "embedding_share"):
+            is_share = 0 <= getattr(self, name) <= 1
+            require(is_share, name, getattr(self, name), "a number in 0..1")
+        total = self.inner_share + self.embedding_share
+        require(total <= 1, "inner_share", self.inner_share, "at most 1 with embedding_share")
+        for name in ("distortion_penalty", "shift_penalty"):
+            value = getattr(self, name)
+            require(value >= 0, name, value, "0 or a positive number")
         for name in ("teacher_ridge", "true_ridge"):
             value = getattr(self, name)
             require(value > 0, name, value, "a positive number")
@@ -52,7 +62,8 @@ class VoicesAndFaces:
     """M voices, and the codes of the faces that belong to them."""
 
     descriptors: Tensor  # [M, V], statistics, then embedding
-    n_statistics: int  # how many of the V numbers are statistics
+    distorted: Tensor  # [M, K, V]: of K distorted copies, less those of the voice itself
+    sizes: tuple[int, int, int]  # of inner statistics, last statistics and embedding; V together
     teacher: Tensor  # [M, D], codes of the faces that the teacher made of the voices
     true: Tensor  # [M, D], codes of the canonical true faces
     n_face: int  # how many coordinates of a code, the first ones, are of the face
@@ -62,7 +73,8 @@ class VoicesAndFaces:
         """Those voices for which `rows` `[M]` is true."""
         return VoicesAndFaces(
             self.descriptors[rows],
-            self.n_statistics,
+            self.distorted[rows],
+            self.sizes,
             self.teacher[rows],
             self.true[rows],
             self.n_face,
@@ -73,7 +85,8 @@ class VoicesAndFaces:
         """The same in float64."""
         return VoicesAndFaces(
             self.descriptors.double(),
-            self.n_statistics,
+            self.distorted.double(),
+            self.sizes,
             self.teacher.double(),
             self.true.double(),
             self.n_face,
@@ -107,10 +120,12 @@ def fit_voice_head(voices: VoicesAndFaces, config: VoiceHeadConfig) -> VoiceHead
 
 def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> tuple[Tensor, Tensor]:
     """Weight `[V, D]` and bias `[D]` of the map that ships, without the spread."""
-    sizes = (voices.n_statistics, voices.descriptors.shape[1] - voices.n_statistics)
-    shares = (1.0 - config.embedding_share, config.embedding_share)
-    scale = standard_scale(voices.descriptors, tuple(zip(sizes, shares, strict=True)))  # [V]
-    features = voices.descriptors * scale
+    inner, embedding = config.inner_share, config.embedding_share
+    shares = (inner, 1.0 - inner - embedding, embedding)
+    scale = standard_scale(voices.descriptors, tuple(zip(voices.sizes, shares, strict=True)))  # [V]
+    scaled = voices.descriptors * scale
+    tolerance = distortion_tolerance(scaled, voices.distorted * scale, config)  # [V, V]
+    features = scaled @ tolerance
     summed = ridge_weights(features, voices.teacher, config.teacher_ridge) + (
         config.true_share * ridge_weights(features, voices.true, config.true_ridge)
     )  # [V, D]
@@ -124,7 +139,7 @@ def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> tuple[Tensor, Te
     gain[:n_face] = config.face_share * restoring_gain(
         unseen[:, :n_face], voices.true[:, :n_face], config.gain
     )
-    weight = scale[:, None] * summed * gain
+    weight = scale[:, None] * (tolerance @ summed) * gain
     return weight, voices.true.mean(dim=0) - voices.descriptors.mean(dim=0) @ weight
 
 
@@ -152,9 +167,32 @@ def standard_scale(descriptors: Tensor, shares: Sequence[tuple[int, float]]) -> 
     """
     deviation = descriptors.std(dim=0, correction=0)  # [V]
     weight = torch.cat(
-        [descriptors.new_full((size,), (share / size) ** 0.5) for size, share in shares]
+        [descriptors.new_full((size,), (share / max(size, 1)) ** 0.5) for size, share in shares]
     )
     return torch.where(deviation > _CONSTANT, weight / deviation.clamp(min=_CONSTANT), 0.0)
+
+
+def distortion_tolerance(features: Tensor, distorted: Tensor, config: VoiceHeadConfig) -> Tensor:
+    """Matrix A `[V, V]` such that features times A hardly depend on distortions.
+
+    With C the weighted second moment of the differences between distorted copies and their voices,
+    A A^T is in proportion to (1 + C)^-1: a ridge regression then pays for every direction in which
+    distortions move a voice, the more the farther they move it. The total variance is unchanged.
+
+    Args:
+        features: of voices, `[M, V]`.
+        distorted: of K distorted copies, less those of the voice, `[M, K, V]`.
+        config: the weights of all differences, and of their mean for each of the K kinds.
+    """
+    rows, shifts = distorted.flatten(0, 1), distorted.mean(dim=0)  # [M * K, V], [K, V]
+    moment = config.distortion_penalty * _second_moment(rows)
+    moment = moment + config.shift_penalty * shifts.T @ shifts  # [V, V]
+    identity = torch.eye(len(moment), dtype=moment.dtype)
+    lower = torch.linalg.cholesky(identity + moment)
+    tolerance = torch.linalg.solve_triangular(lower.T, identity, upper=True)  # L^-T
+    total = features.var(dim=0).sum() / (features @ tolerance).var(dim=0).sum()
+    tolerant: Tensor = tolerance * total.sqrt()
+    return tolerant
 
 
 def ridge_weights(features: Tensor, codes: Tensor, ridge: float) -> Tensor:

@@ -201,7 +201,8 @@ def test_speech_sounds_the_same_at_any_gain(gain: float) -> None:
 def test_feature_is_the_head_of_statistics_and_embedding() -> None:
     encoder, waveform = random_encoder(), noise(321)
     statistics = encoder.voice_statistics(waveform)[0].double().numpy()  # [S]
-    embedding = encoder.trunk.embedding.weight.numpy() @ statistics  # [3]
+    last = statistics[-2 * SMALL.trunk.n_channels :]  # of the last layer
+    embedding = encoder.trunk.embedding.weight.numpy() @ last  # [3]
     views = np.concatenate([statistics, embedding])  # [V]
     assert len(views) == SMALL.n_descriptors == SMALL.n_statistics + 3
     expected = encoder.head.weight.numpy() @ views + encoder.head.bias.numpy()
@@ -220,7 +221,7 @@ def test_embedding_of_mean_statistics_is_the_mean_of_the_windows_embeddings() ->
 
 def test_sizes_of_the_pretrained_descriptors() -> None:
     config = CompactVoiceEncoderConfig()
-    assert (config.n_statistics, config.n_descriptors) == (1024, 1216)
+    assert (config.n_statistics, config.n_descriptors) == (2048, 2240)
 
 
 def test_trunk_is_frozen_and_the_head_is_not() -> None:

@@ -49,8 +49,8 @@ class Trunk:
 
     @property
     def lengths(self) -> list[int]:
-        """Samples of every clip."""
-        return self.heard[1:]
+        """Samples of every clip, without those of its four distorted copies."""
+        return self.heard[1::5]
 
     def voice_statistics(self, waveform: Tensor) -> Tensor:
         if self.heard and len(self.lengths) == self.killed_at:
@@ -104,7 +104,7 @@ def measured(
 
 
 def tensors(measured: Measurements) -> Iterator[Tensor]:
-    yield from (measured.statistics, measured.photo_features)
+    yield from (measured.statistics, measured.distorted, measured.photo_features)
     for by_render in (measured.render_features, measured.landmarks, measured.pictures):
         yield from by_render.values()
 
@@ -140,6 +140,18 @@ def test_a_voice_is_heard_without_its_repetitions_and_tiled_to_six_seconds(
     result = measured([first, samples[0]], tmp_path, trunk)
     assert trunk.lengths == [96_000, 96_000]
     assert not torch.equal(result.statistics[0], result.statistics[1])
+
+
+def test_a_voice_has_the_same_distorted_copies_each_time_and_other_voices_have_others(
+    samples: list[Sample],
+) -> None:
+    first, other = (measurements.speech_of(one) for one in samples[:2])
+    copies = measurements.distorted_copies(first)
+    assert len(copies) == len(measurements.DISTORTION_PAIRS) == 4
+    for copy, again in zip(copies, measurements.distorted_copies(first), strict=True):
+        np.testing.assert_array_equal(copy, again)
+        assert not np.array_equal(copy, first)
+    assert not np.array_equal(copies[2], measurements.distorted_copies(other)[2])
 
 
 def test_what_is_kept_has_equal_bits_and_nothing_is_measured_again(
@@ -214,7 +226,9 @@ def test_another_trunk_hears_every_voice_anew_and_no_picture_is_looked_at(
     second = measure(samples, RENDERS, instruments, tmp_path, progress=lambda n_done: None)
     assert len(other.lengths) == 5
     torch.testing.assert_close(second.statistics, gain * first.statistics)
-    assert are_equal(replace(second, statistics=first.statistics), first)
+    torch.testing.assert_close(second.distorted, gain * first.distorted)
+    heard = {"statistics": first.statistics, "distorted": first.distorted}
+    assert are_equal(replace(second, **heard), first)
     again = Trunk(gain=gain)
     assert are_equal(second, measured(samples, tmp_path, again))
     assert not again.lengths

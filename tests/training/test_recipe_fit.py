@@ -55,7 +55,8 @@ def measured() -> Measurements:
             Sample(id=f"c{number}", person=f"p{number}", voice=Path("none"))
             for number in range(N_CLIPS)
         ),
-        statistics=normal(N_CLIPS, n_statistics),
+        statistics=(statistics := normal(N_CLIPS, n_statistics)),
+        distorted=statistics[:, None].expand(N_CLIPS, 4, n_statistics),  # no distortion at all
         photo_features=normal(N_CLIPS, 128),
         render_features={name: normal(N_CLIPS, 128) + 1 for name in RENDERS},
         landmarks={name: frame + 2 * normal(N_CLIPS, 68, 2) for name in RENDERS},
@@ -112,9 +113,8 @@ def test_the_head_learns_teacher_and_true_face_each_with_its_own_ridge(
     )  # fmt: skip
     fitted = fit_embedded(encoder(), measured, replace(CONFIG, voice=plain)).model
     heard = encoder().descriptors(measured.statistics).detach().double()
-    n_statistics = encoder().config.n_statistics
-    sizes = (n_statistics, heard.shape[1] - n_statistics)
-    features = (heard * voice_head.standard_scale(heard, [(size, 0.5) for size in sizes])).numpy()
+    shares = zip(encoder().config.descriptor_sizes, (0.3, 0.3, 0.4), strict=True)
+    features = (heard * voice_head.standard_scale(heard, list(shares))).numpy()
 
     def predicted(render: str, ridge: float) -> np.ndarray:
         values = codes[render].double().numpy()

@@ -1,6 +1,7 @@
 """The head in closed form against scikit-learn, the normal equations and brute force."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from speech2face.training.voice_head import (
     VoiceHeadConfig,
     VoicesAndFaces,
     best_shrinkage,
+    distortion_tolerance,
     fit_voice_head,
     person_folds,
     predict_unseen,
@@ -31,8 +33,11 @@ PERSONS = [f"p{number // 2:02d}" for number in range(N_VOICES)]  # two clips a p
 N_STATISTICS = 40  # of the features; the rest plays the embedding
 N_FACE = 3
 PLAIN = VoiceHeadConfig(  # no variance given back
-    gain=0.0, face_share=1.0, surround_share=1.0, teacher_ridge=0.3, true_ridge=2.0
-)
+    gain=0.0, face_share=1.0, surround_share=1.0, teacher_ridge=0.3, true_ridge=2.0,
+    inner_share=0.0, embedding_share=0.5,
+)  # fmt: skip
+SIZES = (0, N_STATISTICS, N_FEATURES - N_STATISTICS)
+UNDISTORTED = torch.zeros(N_VOICES, 1, N_FEATURES, dtype=torch.float64)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -54,7 +59,7 @@ def fitted(features: Tensor, teacher: Tensor, true: Tensor, config: VoiceHeadCon
 
 
 def voices_and_faces(features: Tensor, teacher: Tensor, true: Tensor) -> VoicesAndFaces:
-    return VoicesAndFaces(features, N_STATISTICS, teacher, true, N_FACE, tuple(PERSONS))
+    return VoicesAndFaces(features, UNDISTORTED, SIZES, teacher, true, N_FACE, tuple(PERSONS))
 
 
 def standardised(features: Tensor, embedding_share: float = 0.5) -> Tensor:
@@ -100,7 +105,7 @@ def test_without_gain_the_head_is_the_sum_of_both_regressions(
 @pytest.mark.parametrize("gain", [0.0, 0.5, 1.0])
 def test_the_mean_voice_is_given_the_mean_face(gain: float) -> None:
     features, teacher, true = voices()
-    head = fitted(features, teacher, true, VoiceHeadConfig(gain=gain))
+    head = fitted(features, teacher, true, VoiceHeadConfig(gain=gain, inner_share=0.0))
     codes = features.float() @ head.weight.T + head.bias
     torch.testing.assert_close(codes.mean(dim=0), true.mean(dim=0).float(), atol=1e-4, rtol=1e-4)
 
@@ -136,6 +141,53 @@ def test_parts_have_their_shares_and_constant_descriptors_are_ignored() -> None:
     torch.testing.assert_close(
         variance, torch.tensor([0.075, 0.075, 0, 0.075, 0.35, 0.35]), rtol=1e-4, atol=1e-7
     )
+
+
+def test_distortions_are_penalised_as_by_ridge_regression_on_distorted_copies() -> None:
+    """scikit-learn's ridge with rows that ask for no change: the penalty by its definition."""
+    features, codes, _ = voices()
+    scaled = features - features.mean(dim=0)
+    distorted = 0.3 * torch.randn(N_VOICES, 2, N_FEATURES, generator=seeded(7)).double()
+    distorted = distorted + torch.linspace(-1, 1, N_FEATURES).double()  # a shift that all share
+    config = VoiceHeadConfig(distortion_penalty=5.0, shift_penalty=50.0)
+    tolerance = distortion_tolerance(scaled, distorted, config)
+    ridge = 0.7
+    found = tolerance @ ridge_weights(scaled @ tolerance, codes, ridge)
+    # A A^T = k (1 + C)^-1, so k w^T (1 + C)^-1 ... : the penalty of w is ridge / k * (1 + C).
+    total = torch.trace(tolerance @ tolerance.T @ penalty_of(distorted, config)) / N_FEATURES
+    rows = torch.cat([
+        (ridge / total) ** 0.5 * torch.eye(N_FEATURES, dtype=torch.float64),
+        (ridge / total * 5.0 / len(distorted.flatten(0, 1))) ** 0.5 * distorted.flatten(0, 1),
+        (ridge / total * 50.0) ** 0.5 * distorted.mean(dim=0),
+    ])  # fmt: skip
+    design = torch.cat([scaled, rows]).numpy()
+    target = np.zeros((len(design), SIZE))
+    target[:N_VOICES] = (codes - codes.mean(dim=0)).numpy()
+    expected = np.linalg.lstsq(design, target, rcond=None)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def penalty_of(distorted: Tensor, config: VoiceHeadConfig) -> Tensor:
+    """1 + C by its definition."""
+    rows, shifts = distorted.flatten(0, 1), distorted.mean(dim=0)
+    moment = config.distortion_penalty * rows.T @ rows / len(rows)
+    return torch.eye(N_FEATURES).double() + moment + config.shift_penalty * shifts.T @ shifts
+
+
+def test_a_distorted_voice_keeps_its_face_and_voices_keep_their_variance() -> None:
+    features, teacher, true = voices()
+    direction = torch.randn(N_FEATURES, generator=seeded(8)).double()
+    distorted = torch.randn(N_VOICES, 3, 1, generator=seeded(9)).double() * direction
+    given = voices_and_faces(features, teacher, true)
+    moved = {}
+    for penalty in (0.0, 1e4):
+        config = replace(PLAIN, distortion_penalty=penalty, shift_penalty=0.0)
+        head = fit_voice_head(replace(given, distorted=distorted), config)
+        moved[penalty] = float((head.weight.double() @ direction).norm())
+    assert moved[1e4] < 0.01 * moved[0.0]
+    tolerance = distortion_tolerance(features, distorted, VoiceHeadConfig())
+    total = (features @ tolerance).var(dim=0).sum()
+    torch.testing.assert_close(total, features.var(dim=0).sum())
 
 
 def test_a_person_is_whole_in_one_fold_and_folds_are_even() -> None:
@@ -195,7 +247,7 @@ def test_the_residual_is_that_of_the_map_that_ships_fitted_without_the_person() 
         rows, held = (fold != number).nonzero()[:, 0], (fold == number).nonzero()[:, 0]
         persons = tuple(PERSONS[row] for row in rows)
         others = VoicesAndFaces(
-            features[rows], N_STATISTICS, teacher[rows], true[rows], N_FACE, persons
+            features[rows], UNDISTORTED[rows], SIZES, teacher[rows], true[rows], N_FACE, persons
         )
         head = fit_voice_head(others, config)
         shipped = features[held].float() @ head.weight.T + head.bias
@@ -300,4 +352,6 @@ class LinearWorld:
         descriptors = traits @ self.voice + 0.3 * normal(self.n_descriptors)
         teacher = 0.6 * traits @ self.face + 0.2 * normal(self.n_coordinates) - 0.5
         persons = tuple(f"p{number:04d}" for number in range(n_people))
-        return VoicesAndFaces(descriptors, 30, teacher, face, self.n_coordinates - 2, persons)
+        distorted = 0.1 * torch.randn(n_people, 2, 40, generator=generator, dtype=torch.float64)
+        sizes, n_face = (10, 20, 10), self.n_coordinates - 2
+        return VoicesAndFaces(descriptors, distorted, sizes, teacher, face, n_face, persons)

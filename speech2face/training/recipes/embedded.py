@@ -203,7 +203,8 @@ def fit_embedded(
     with torch.no_grad():
         voices = VoicesAndFaces(
             descriptors=encoder.descriptors(measured.statistics),
-            n_statistics=encoder.config.n_statistics,
+            distorted=encoder.descriptors(measured.distorted - measured.statistics[:, None]),
+            sizes=encoder.config.descriptor_sizes,
             teacher=codes[config.teacher],
             true=codes[CANONICAL],
             n_face=config.n_face,
