@@ -1,9 +1,14 @@
 """Fixtures that every room of the tests shares."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from speech2face.audio import io as audio_io
+from speech2face.audio.speech import Speech
 from speech2face.onnx_runtime import load_onnxruntime
 
 load_onnxruntime()  # before a test imports it: no test run reports home either
@@ -66,3 +71,14 @@ def tiny_release(tiny_page: Path, tiny_run: Path, tmp_path_factory: pytest.TempP
     places = ["--data", str(tiny_page), "--run-dir", str(tiny_run), "--out", str(out)]
     assert main(["default-model", *places, "--config", str(config)]) == 0
     return out
+
+
+@pytest.fixture
+def everything_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hear noise and tones as if they were speech, where a test is about something else."""
+
+    def whole(blocks: Iterable[NDArray[np.float32]], max_samples: int) -> Speech:
+        waveform, truncated = audio_io._first_samples(blocks, max_samples)
+        return Speech(waveform, audio_io._loudest(waveform), truncated)
+
+    monkeypatch.setattr(audio_io, "find_speech", whole)

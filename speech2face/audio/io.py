@@ -1,6 +1,7 @@
-"""The one door to PyAV: any recording becomes 16 kHz mono samples.
+"""The one door to PyAV: the speech of any recording becomes 16 kHz mono samples.
 
-Decoding streams, so a file of any length takes the memory of `MAX_SECONDS` of speech, and it may
+Decoding streams, so a file of any length takes the memory of `MAX_SECONDS` of speech, which may lie
+anywhere in it, and it may
 take `MAX_CPU_SECONDS`, however the file is made. Channels are averaged before the rate is changed.
 A file is opened by us and handed over as bytes: a name is never taken for an address, and a
 playlist inside it opens nothing.
@@ -19,19 +20,25 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from speech2face.audio.speech import SAMPLE_RATE as SAMPLE_RATE  # to be had here as well
+from speech2face.audio.speech import Waveform as Waveform
+from speech2face.audio.speech import find_speech
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_dependency
 from speech2face.records import open_file
 
-SAMPLE_RATE = 16_000  # Hz
 MAX_SECONDS = 300.0  # of speech are heard; what follows is left out and `truncated` says so
-MIN_SECONDS = 0.5
+MIN_SECONDS = 0.5  # of speech
+LITTLE_SECONDS = 2.0  # of speech: the same voice gives other faces from less
+MAX_SEARCHED_SECONDS = 4 * 3600.0  # of a recording are searched for speech
 SILENCE_DBFS = -60.0  # root mean square of the loudest tenth of a second, full scale = 0 dB
 LOUDNESS_WINDOW = SAMPLE_RATE // 10  # 1600 samples: 100 ms
 SAMPLE_RATES = (4_000, 768_000)  # Hz, the lowest and the highest accepted
 MAX_CHANNELS = 64
 MAX_CPU_SECONDS = 60.0  # for one file: five minutes of speech take two of an ordinary machine
 MAX_PIPE_BYTES = 2**31  # of what cannot be read twice: it is kept on the disk while it is decoded
+TELEPHONE_HERTZ = 4_250.0  # nothing above it: a telephone, or a rate of 8 kHz
+NOTHING = 1e-5  # of the power of speech, -50 dB; ordinary recordings keep -35 dB up there
 CANCELLED = 0.01  # of the power that independent channels keep in their mean: -20 dB
 
 # The resampler's default (32 taps, cut-off .97) lets a tone of 8.3 kHz fold back at -18 dB. With
@@ -42,7 +49,6 @@ _BLOCK = 8_192  # samples: packets of a few samples are joined, large ones are c
 _SPOOLED = 2**26  # bytes of a pipe that are kept in memory
 _EXPORT_AGAIN = "export the recording again, as 16-bit wav or flac"
 
-Waveform = NDArray[np.float32]  # [L], mono, in [-1, 1]
 Blocks = Iterable[tuple[NDArray[Any], int]]  # channels [C, L] and their rate in Hz
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
@@ -52,49 +58,63 @@ class Recording:
     """Speech as the networks take it."""
 
     waveform: Waveform  # [L] 16 kHz mono in [-1, 1]
-    truncated: bool  # there was more than `max_seconds`; the rest was left out
+    truncated: bool  # the recording goes on; the rest was not searched for speech
     damaged: bool = False  # parts of the file could not be decoded and were left out
-    notes: tuple[str, ...] = ()  # what was chosen: one channel of several, another audio track
+    notes: tuple[str, ...] = ()  # what was chosen or found: one channel of several, little speech
+    seconds_searched: float = 0.0  # of the recording, for speech
 
     @property
     def seconds(self) -> float:
-        """Length of the speech."""
+        """Length of the speech that was found."""
         return len(self.waveform) / SAMPLE_RATE
 
 
 def decode(
-    source: Source, *, max_seconds: float = MAX_SECONDS, name: str | None = None
+    source: Source,
+    *,
+    max_seconds: float = MAX_SECONDS,
+    max_searched_seconds: float = MAX_SEARCHED_SECONDS,
+    speech_only: bool = True,
+    name: str | None = None,
 ) -> Recording:
     """Speech of a sound or video file, whatever PyAV reads: wav, flac, mp3, m4a, ogg, webm, mp4.
 
     If a file has several audio tracks, ffmpeg's default one is heard, or else the first in which
-    there is sound. The channels are averaged; where they cancel each other, as in a stereo file
-    with one side inverted, the loudest is heard alone. `notes` of the recording say so.
+    there is speech. The channels are averaged; where they cancel each other, as in a stereo file
+    with one side inverted, the loudest is heard alone. `notes` of the recording say so, and also
+    that there is little speech, or nothing above 4 kHz, as in telephone calls.
 
     Args:
         source: the path of a file; or its bytes; or an open binary file, which is read from where
             it stands and may be a pipe such as `sys.stdin.buffer`.
-        max_seconds: how much of its beginning is heard.
+        max_seconds: how much speech is heard, from wherever in the file it begins.
+        max_searched_seconds: how much of the file's beginning is searched for speech.
+        speech_only: otherwise everything is heard, as in sound that is known to be speech.
         name: what messages call the source, its path unless given.
 
     Returns:
-        16 kHz mono samples, at least `MIN_SECONDS` of them. A file that breaks off is used as far
-        as it can be decoded, and marked as damaged.
+        16 kHz mono samples of speech, at least `MIN_SECONDS` of them, without what lies between. A
+        file that breaks off is used as far as it can be decoded, and marked as damaged.
 
     Raises:
-        Speech2FaceError: no such file, a folder, not sound, silent, too short, not finite, too
-            many channels, or it takes too long to decode.
+        Speech2FaceError: no such file, a folder, not sound, silent, no speech, too short, not
+            finite, too many channels, or it takes too long to decode.
     """
     name = name or _name_of(source)
+    wanted = _Wanted(max_seconds, max_searched_seconds, speech_only)
     try:
         with _opened(source) as file:
-            return _first_track_with_sound(_Source(file), max_seconds)
+            return _first_track_with_sound(_Source(file), wanted)
     except Speech2FaceError as error:
         raise Speech2FaceError(error.problem, error.remedy, name) from error.__cause__
 
 
 def as_recording(
-    samples: NDArray[Any], sample_rate: int, *, max_seconds: float = MAX_SECONDS
+    samples: NDArray[Any],
+    sample_rate: int,
+    *,
+    max_seconds: float = MAX_SECONDS,
+    speech_only: bool = True,
 ) -> Recording:
     """Speech that is already in memory, checked and brought to 16 kHz mono.
 
@@ -102,10 +122,11 @@ def as_recording(
         samples: `[L]`, `[C, L]` or `[L, C]` (the shorter axis is the channels); floats in [-1, 1],
             beyond which all is scaled down; or integers, whose full range is taken for [-1, 1].
         sample_rate: of `samples`, in Hz.
-        max_seconds: how much of the beginning is heard.
+        max_seconds: how much speech is heard, from wherever it begins.
+        speech_only: as for `decode`.
 
     Raises:
-        Speech2FaceError: another shape or type, silent, too short, not finite.
+        Speech2FaceError: another shape or type, silent, no speech, too short, not finite.
     """
     channels = _channels_first(samples)  # [C, L]
     rate = _checked_rate(sample_rate)
@@ -115,7 +136,7 @@ def as_recording(
             yield channels[:, start : start + rate], rate
 
     try:
-        return _record(blocks, max_seconds)
+        return _record(blocks, _Wanted(max_seconds, MAX_SEARCHED_SECONDS, speech_only))
     except _Silent as silent:
         if channels.dtype.kind not in "iu":
             raise
@@ -124,7 +145,20 @@ def as_recording(
         raise Speech2FaceError(problem, remedy) from silent
 
 
-class _Silent(Speech2FaceError):
+@dataclass(frozen=True)
+class _Wanted:
+    """How much is heard of a recording."""
+
+    seconds: float  # of speech at most
+    searched_seconds: float  # of the recording at most
+    speech_only: bool
+
+
+class _Unheard(Speech2FaceError):
+    """There is no speech in it, or too little."""
+
+
+class _Silent(_Unheard):
     """There is no sound in it."""
 
 
@@ -148,20 +182,21 @@ class _Levels:
         return bool(self.mean < CANCELLED * independent)
 
 
-def _record(blocks: Callable[[], Blocks], max_seconds: float) -> Recording:
+def _record(blocks: Callable[[], Blocks], wanted: _Wanted) -> Recording:
     """One checked recording of blocks of channels, heard again where their mean is no use."""
     levels = _Levels()
     try:
-        recording = _joined(_mixed(blocks(), levels), max_seconds)
+        recording = _joined(_mixed(blocks(), levels), wanted)
         if len(levels.channels) == 1 or not levels.cancel():
             return recording
-    except _Silent:
-        if len(levels.channels) == 1:
+    except _Unheard as unheard:
+        is_silent = isinstance(unheard, _Silent)
+        if len(levels.channels) == 1 or not (is_silent or levels.cancel()):
             raise
     loudest = int(levels.channels.argmax())
-    recording = _joined(_one_channel(blocks(), loudest), max_seconds)
+    recording = _joined(_one_channel(blocks(), loudest), wanted)
     note = f"channel {loudest + 1} of {len(levels.channels)} is heard: their mean is nearly silent"
-    return replace(recording, notes=(note,))
+    return replace(recording, notes=(note, *recording.notes))
 
 
 def _mixed(blocks: Blocks, levels: _Levels) -> Iterator[tuple[Waveform, int]]:
@@ -181,23 +216,80 @@ def _one_channel(blocks: Blocks, channel: int) -> Iterator[tuple[Waveform, int]]
         yield _as_floats(one)[0].astype(np.float32), rate
 
 
-def _joined(blocks: Iterable[tuple[Waveform, int]], max_seconds: float) -> Recording:
-    """Join blocks of mono samples, each with its rate, into one checked recording."""
-    n_wanted = round(max_seconds * SAMPLE_RATE)
+def _joined(blocks: Iterable[tuple[Waveform, int]], wanted: _Wanted) -> Recording:
+    """Find the speech of blocks of mono samples, each with its rate: one checked recording."""
+    n_wanted = round(wanted.seconds * SAMPLE_RATE)
+    begun = _Beginning(_resampled(blocks), round(wanted.searched_seconds * SAMPLE_RATE))
+    if wanted.speech_only:
+        found = find_speech(begun.blocks(), n_wanted)
+        waveform, truncated = found.waveform, found.truncated or begun.goes_on
+        _refuse_unusable(begun.n_samples, found.loudest)
+        _refuse_without_speech(waveform, begun.n_samples)
+    else:
+        waveform, truncated = _first_samples(begun.blocks(), n_wanted)
+        _refuse_unusable(len(waveform), _loudest(waveform))
+    peak = float(np.abs(waveform).max())
+    if peak > 1:  # lossy codecs and the resampler overshoot: scaled, for clipping would distort
+        waveform = waveform / np.float32(peak)
+    return Recording(
+        np.ascontiguousarray(waveform),
+        truncated,
+        notes=tuple(_notes(waveform)) if wanted.speech_only else (),
+        seconds_searched=begun.n_samples / SAMPLE_RATE,
+    )
+
+
+class _Beginning:
+    """The first samples of a recording, counted as they pass."""
+
+    def __init__(self, blocks: Iterable[Waveform], max_samples: int) -> None:
+        self.source, self.max_samples = blocks, max_samples
+        self.n_samples = 0
+        self.goes_on = False  # there was more
+
+    def blocks(self) -> Iterator[Waveform]:
+        for block in self.source:
+            kept = block[: self.max_samples - self.n_samples]
+            self.n_samples += len(kept)
+            yield kept
+            if len(kept) < len(block):
+                self.goes_on = True
+                return
+
+
+def _first_samples(blocks: Iterable[Waveform], n_wanted: int) -> tuple[Waveform, bool]:
+    """The beginning of a recording as it is, and whether it goes on."""
     parts: list[Waveform] = []
     n_samples = 0
-    for part in _resampled(blocks):
+    for part in blocks:
         parts.append(part)
         n_samples += len(part)
         if n_samples > n_wanted:
             break
     waveform = np.concatenate(parts) if parts else np.zeros(0, np.float32)  # [L]
-    waveform = waveform[:n_wanted]
-    _refuse_unusable(waveform)
-    peak = float(np.abs(waveform).max())
-    if peak > 1:  # lossy codecs and the resampler overshoot: scaled, for clipping would distort
-        waveform = waveform / np.float32(peak)
-    return Recording(np.ascontiguousarray(waveform), truncated=n_samples > n_wanted)
+    return waveform[:n_wanted], n_samples > n_wanted
+
+
+def _notes(speech: Waveform) -> Iterator[str]:
+    """What makes the face of this speech less certain."""
+    seconds = len(speech) / SAMPLE_RATE
+    if seconds < LITTLE_SECONDS:
+        yield f"only {seconds:.1f} s of speech were found; six seconds or more are better"
+    if _share_above(TELEPHONE_HERTZ, speech) < NOTHING:
+        yield "nothing sounds above 4 kHz, as in a telephone call; a full recording is better"
+
+
+def _share_above(hertz: float, waveform: Waveform) -> float:
+    """How much of the power lies above a frequency, of `[L]`, L >= 512; without the mean."""
+    size = 512
+    window = np.hanning(size)
+    power = np.zeros(size // 2 + 1)
+    for start in range(0, len(waveform) - size + 1, 1000 * size):  # at most a thousand at a time
+        part = waveform[start : start + 1000 * size]
+        frames = part[: len(part) // size * size].reshape(-1, size)
+        power += (np.abs(np.fft.rfft(frames * window)) ** 2).sum(axis=0)
+    frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    return float(power[frequencies > hertz].sum() / max(power[2:].sum(), np.finfo(float).tiny))
 
 
 def _checked_rate(sample_rate: int) -> int:
@@ -211,35 +303,32 @@ def _checked_rate(sample_rate: int) -> int:
     return int(sample_rate)
 
 
-def _refuse_unusable(waveform: Waveform) -> None:
-    seconds = len(waveform) / SAMPLE_RATE
+def _refuse_unusable(n_samples: int, loudest: float) -> None:
+    seconds = n_samples / SAMPLE_RATE
     if seconds < MIN_SECONDS:
         remedy = f"give at least {MIN_SECONDS} s of speech, better six seconds"
         raise Speech2FaceError(f"holds only {seconds:.2f} s of sound", remedy)
-    if _loudest_dbfs(waveform) < SILENCE_DBFS:
+    if 20 * np.log10(loudest + 1e-12) < SILENCE_DBFS:
         problem = f"is silent (below {SILENCE_DBFS:.0f} dBFS throughout)"
         raise _Silent(problem, "give a recording in which somebody speaks")
 
 
-def _loudest_dbfs(waveform: Waveform) -> float:
-    """Level of the loudest 100 ms."""
-    return float(_levels_dbfs(waveform).max())
+def _refuse_without_speech(speech: Waveform, n_searched: int) -> None:
+    seconds, searched = len(speech) / SAMPLE_RATE, n_searched / SAMPLE_RATE
+    if seconds == 0:
+        problem = f"holds no speech that can be heard (in {searched:.1f} s of sound)"
+        remedy = "give a recording in which somebody speaks; music or noise alone make no face"
+        raise _Unheard(problem, remedy)
+    if seconds < MIN_SECONDS:
+        problem = f"holds only {seconds:.2f} s of speech (in {searched:.1f} s of sound)"
+        raise _Unheard(problem, f"give at least {MIN_SECONDS} s of speech, better six seconds")
 
 
-def _levels_dbfs(waveform: Waveform) -> NDArray[np.float64]:
-    """Level of each 100 ms around its mean, so that an offset does not count as sound."""
+def _loudest(waveform: Waveform) -> float:
+    """Root mean square of the loudest 100 ms around its mean: an offset does not count as sound."""
     n_windows = len(waveform) // LOUDNESS_WINDOW
     windows = waveform[: n_windows * LOUDNESS_WINDOW].reshape(n_windows, LOUDNESS_WINDOW)
-    return np.asarray(20 * np.log10(windows.std(axis=1) + 1e-12))
-
-
-def without_leading_silence(waveform: Waveform) -> Waveform:
-    """What follows the silence at the beginning, `[L]`, cut to a tenth of a second.
-
-    A waveform that `decode` returns has sound somewhere; one without any comes back whole.
-    """
-    is_loud = _levels_dbfs(waveform) >= SILENCE_DBFS
-    return waveform[int(is_loud.argmax()) * LOUDNESS_WINDOW :]
+    return float(windows.std(axis=1).max(initial=0.0))
 
 
 def _channels_first(samples: Any) -> NDArray[Any]:
@@ -377,8 +466,8 @@ class _Source:
             return -1
 
 
-def _first_track_with_sound(source: _Source, max_seconds: float) -> Recording:
-    """The recording of ffmpeg's default track; if it has no sound, of the next that has some."""
+def _first_track_with_sound(source: _Source, wanted: _Wanted) -> Recording:
+    """The speech of ffmpeg's default track; if there is none, of the next that has some."""
     with _container(source) as container:
         best = container.streams.best("audio")
         tracks = [stream.index for stream in container.streams.audio]
@@ -387,13 +476,13 @@ def _first_track_with_sound(source: _Source, max_seconds: float) -> Recording:
             raise Speech2FaceError(problem, "give a recording in which somebody speaks")
         best_index = best.index
     try:
-        return _track(source, best_index, max_seconds)
+        return _track(source, best_index, wanted)
     except Speech2FaceError as refused:
         for number, index in enumerate(tracks, start=1):
             if index == best_index:
                 continue
             try:
-                recording = _track(source, index, max_seconds)
+                recording = _track(source, index, wanted)
             except Speech2FaceError:
                 continue
             of = tracks.index(best_index) + 1
@@ -402,10 +491,10 @@ def _first_track_with_sound(source: _Source, max_seconds: float) -> Recording:
         raise
 
 
-def _track(source: _Source, index: int, max_seconds: float) -> Recording:
+def _track(source: _Source, index: int, wanted: _Wanted) -> Recording:
     """The recording of one audio track."""
     packets = _Packets(source, index)
-    recording = _record(packets.blocks, max_seconds)
+    recording = _record(packets.blocks, wanted)
     return replace(recording, damaged=packets.damaged)
 
 

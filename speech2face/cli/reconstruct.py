@@ -25,9 +25,10 @@ DESCRIPTION = f"""\
 Make {NOTICE}.
 
 Each VOICE (wav, flac, mp3, m4a, ogg, webm, mp4 with video ...) becomes DIR/NAME.png, 224 x 224,
-where NAME is the file's name without its ending. Six seconds of speech or more are best; only the
-first {MAX_SECONDS / 60:.0f} minutes of a longer recording are used. A VOICE of - is read from
-standard input and becomes DIR/stdin.png.
+where NAME is the file's name without its ending. Only
+speech is heard, wherever it lies in the file. Six seconds of it or more are best; after
+{MAX_SECONDS / 60:.0f} minutes of speech the rest is left out. A VOICE of - is read from standard
+input and becomes DIR/stdin.png.
 """
 EPILOG = """\
 examples:
@@ -118,6 +119,7 @@ def _reconstruct_one(
         "image": str(destination),
         "likely": [str(path) for path in likely],
         "seconds": round(face.seconds, 3),
+        "seconds_searched": round(face.seconds_searched, 3),
         "exaggeration": face.exaggeration,
         "truncated": face.truncated,
         "damaged": face.damaged,
@@ -131,8 +133,9 @@ def _reconstruct_one(
 
 def _notes(face: Face) -> Iterable[str]:
     """What a user should know about a voice that could be used in part."""
+    yield from face.notes
     if face.truncated:
-        problem = f"only the first {MAX_SECONDS:.0f} s were used"
+        problem = f"only the first {face.seconds:.0f} s of speech were used"
         yield f"{problem}; to use another part, cut it out and give it instead"
     if face.damaged:
         problem = f"parts could not be decoded, {face.seconds:.1f} s were used"

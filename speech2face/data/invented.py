@@ -5,7 +5,7 @@ voice tells something about the face and not everything: enough to show training
 end to end, and to see that what ought to be learnt is learnt, without anybody's voice or face.
 
 =========  =========================================================================================
-What       synthetic speech-like sound (harmonics under moving formants) and 224 x 224 drawings.
+What       synthetic speech-like sound (hisses, harmonics under formants) and 224 x 224 drawings.
 Person     an index; the traits follow from the seed of the world and the index alone.
 Landmarks  exact, since the drawing is made from them: 68-point scheme, (x, y), pixels.
 Detector   shadows are drawn so that dlib's detector finds the frontal faces, most photographs too.
@@ -37,6 +37,7 @@ _VOWELS = np.array(  # first three formants in Hz of five vowels, an adult of me
     [[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410]]
 )
 _BANDWIDTHS = np.array([80, 100, 140])  # Hz
+_CONSONANT = 0.25  # of a syllable; without consonants it is music, and not heard as speech
 _OVERSAMPLING = 4  # drawn this much larger, then averaged: smooth edges
 _CENTRE = (IMAGE_SIZE - 1) / 2  # pixels; 0 is the centre of the first pixel
 _EYE_Y = 98  # pixels
@@ -73,7 +74,10 @@ def traits_of(person: int, seed: int = 0) -> Traits:
 
 
 def speak(traits: Traits, seconds: float, generator: np.random.Generator) -> Waveform:
-    """Speech-like sound of a person, 16 kHz, `[L]` in -1..1; vowels and melody are drawn."""
+    """Speech-like sound of a person, 16 kHz, `[L]` in -1..1; vowels and melody are drawn.
+
+    Every syllable is a hiss and a vowel.
+    """
     n_samples = round(seconds * SAMPLE_RATE)
     syllable = round(SAMPLE_RATE / (2.5 + 3 * traits.tempo))  # samples a syllable
     n_syllables = -(-n_samples // syllable)
@@ -92,7 +96,9 @@ def speak(traits: Traits, seconds: float, generator: np.random.Generator) -> Wav
         voiced += amplitude[which] * np.sin(harmonic * phase)
     voiced /= voiced.std()
     noise = generator.standard_normal(n_samples)
-    sound = loudness * (voiced + (0.02 + 0.5 * traits.breath) * noise)  # [L]
+    vowels = loudness * (voiced + (0.004 + 0.1 * traits.breath) * noise)  # [L]
+    hiss = 0.3 * np.sin(np.pi * place / _CONSONANT) * np.diff(noise, prepend=0.0)  # [L]
+    sound = np.where(place < _CONSONANT, hiss, vowels)  # [L]
     sound *= 0.5 / np.abs(sound).max()
     return np.asarray(sound, dtype=np.float32)
 

@@ -1,16 +1,19 @@
 """The speech of a sample, opened."""
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform, decode
+from speech2face.audio.io import MAX_SEARCHED_SECONDS, Recording, Waveform, decode
 from speech2face.data.sample import Sample
 
 
-def speech_of(sample: Sample) -> Waveform:
-    """Speech of one clip, 16 kHz mono, `[L]`, without the repetitions that may follow it.
+def recording_of(sample: Sample) -> Recording:
+    """Speech of one clip, without the repetitions that may follow it.
 
     Raises:
-        Speech2FaceError: the file is missing or holds no usable sound.
+        Speech2FaceError: the file is missing, or holds no usable speech.
     """
-    waveform = decode(sample.voice).waveform  # [L]
-    if sample.seconds is None:
-        return waveform
-    return waveform[: round(sample.seconds * SAMPLE_RATE)]
+    seconds = MAX_SEARCHED_SECONDS if sample.seconds is None else sample.seconds
+    return decode(sample.voice, max_searched_seconds=seconds)
+
+
+def speech_of(sample: Sample) -> Waveform:
+    """Samples `[L]`, 16 kHz mono, of `recording_of`; the same errors."""
+    return recording_of(sample).waveform

@@ -19,7 +19,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform, without_leading_silence
+from speech2face.audio.io import SAMPLE_RATE, Recording
 from speech2face.audio.segment import halves, tile_or_cut
+from speech2face.audio.speech import FINDER
 from speech2face.data.sample import Sample
-from speech2face.data.speech import speech_of
+from speech2face.data.speech import recording_of
 from speech2face.data.store import Record, Rejected, Store, fingerprint_of, key_of
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import FeatureSet, Provenance
@@ -111,8 +112,8 @@ class VoiceExtractor:
         Args:
             pipeline: the model.
             exaggeration: its own default unless given.
-            clip_seconds: how much to hear from where sound begins, such as 1, 2, 3 or 6; less is
-                repeated to that length. All unless given.
+            clip_seconds: how much speech to hear, such as 1, 2, 3 or 6; less is repeated to that
+                length. All unless given.
         """
         if clip_seconds is not None and not 0.5 <= clip_seconds <= 60:
             raise Speech2FaceError(
@@ -135,26 +136,23 @@ class VoiceExtractor:
         )
 
     def key(self, item: Item) -> str:
-        """Of the recording, and of which part of it is speech and heard."""
-        return key_of(item.sample.voice, item.sample.seconds, item.half)
+        """Of the recording, of how speech is found in it, and of which part is heard."""
+        return key_of(item.sample.voice, item.sample.seconds, item.half, FINDER)
 
     def __call__(self, item: Item) -> Extracted:
         """Face and feature heard in the item's speech."""
-        face = self.pipeline.reconstruct(
-            self.speech(item), sample_rate=SAMPLE_RATE, exaggeration=self.exaggeration
-        )
+        face = self.pipeline.reconstruct(self.speech(item), exaggeration=self.exaggeration)
         return Extracted(np.asarray(face.image), face.feature)
 
-    def speech(self, item: Item) -> Waveform:
-        """What the model is given to hear, `[L]` at 16 kHz."""
-        waveform = speech_of(item.sample)  # [L]
+    def speech(self, item: Item) -> Recording:
+        """What the model is given to hear; there is no need to find the speech in it again."""
+        found = recording_of(item.sample)
+        waveform = found.waveform  # [L]
         if item.half is not None:
             waveform = halves(waveform)[item.half]
         if self.clip_seconds is not None:
-            # A clip that begins with silence would otherwise be refused for its first second.
-            waveform = without_leading_silence(waveform)
             waveform = tile_or_cut(waveform, round(self.clip_seconds * SAMPLE_RATE))
-        return waveform
+        return replace(found, waveform=waveform)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ _EXPORT = "give a file that `speech2face export` wrote"
 
 Floats = NDArray[np.float32]
 Shape = tuple[int | None, ...]  # None: any size
-Voice = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]
+Voice = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | Recording
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,13 @@ class Face:
     image: "Image"  # 224 x 224, RGB
     feature: Floats  # [D]: v', the face feature as it was drawn, exaggeration included
     landmarks: Floats  # [68, 2] in pixels of the image, (x, y)
-    seconds: float  # of speech that were heard; 0 if none was
+    seconds: float  # of speech that were found and heard; 0 if none was
     exaggeration: float  # how far from the mean face it was pushed
     likely: tuple["Image", ...] = ()  # further faces that the voice fits as well
-    truncated: bool = False  # the recording went on; only its beginning was heard
+    truncated: bool = False  # the recording went on; what followed was not heard
     damaged: bool = False  # parts of the recording could not be decoded
+    seconds_searched: float = 0.0  # of the recording, for speech
+    notes: tuple[str, ...] = ()  # of the recording: one channel of several is heard, little speech
 
 
 class Pipeline:
@@ -130,6 +132,8 @@ class Pipeline:
             seconds=recording.seconds,
             truncated=recording.truncated,
             damaged=recording.damaged,
+            seconds_searched=recording.seconds_searched,
+            notes=recording.notes,
         )
 
     def hear(self, voice: Voice, *, sample_rate: int | None = None) -> Floats:
@@ -137,8 +141,9 @@ class Pipeline:
 
         Args:
             voice: any file PyAV decodes, by its path, its bytes or opened in binary mode, or
-                samples `[L]`, `[C, L]` or `[L, C]`. All of the first five minutes are heard; what
-                is shorter than six seconds is repeated.
+                samples `[L]`, `[C, L]` or `[L, C]`. The speech in it is found, wherever it lies,
+                and its first five minutes are heard; what is shorter than six seconds is repeated.
+                A `Recording` is heard as it is.
             sample_rate: of samples, in Hz; a file knows its own.
 
         Raises:
@@ -327,6 +332,8 @@ def _recording(voice: Voice, sample_rate: int | None) -> Recording:
             path = os.fspath(voice) if isinstance(voice, str | os.PathLike) else None
             raise Speech2FaceError("a file carries its own sample rate", remedy, path)
         return decode(cast(Any, voice))
+    if isinstance(voice, Recording):
+        return voice
     if sample_rate is None:
         raise Speech2FaceError("samples have no sample rate", "give sample_rate= in Hz")
     if not isinstance(sample_rate, Real):

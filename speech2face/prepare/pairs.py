@@ -25,6 +25,7 @@ from torch import Tensor
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS, tile_or_cut
 from speech2face.audio.spectrogram import complex_spectrogram
+from speech2face.audio.speech import FINDER
 from speech2face.data.datasets import CLIPS, DESCRIPTION, PreparedClip, write_clips
 from speech2face.data.manifest import manifest_content
 from speech2face.data.sample import Sample
@@ -215,6 +216,7 @@ def _fingerprint(tools: Tools) -> str:
     """Of the tools: names, settings and, where they come from a file, weights."""
     return fingerprint_of(
         {
+            "speech": FINDER,
             "face_feature": tools.encoder.name,
             "weights": tools.weights_sha256,
             "clip_seconds": tools.clip_seconds,

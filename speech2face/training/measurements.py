@@ -4,8 +4,9 @@ For every clip: the statistics of its voice, the photo's recogniser feature, and
 render (the canonical true face, the teachers' faces) its pixels, landmarks and feature. There is
 one safetensors file per group of clips, written whole or not at all, so a killed run continues.
 
-The cache key is the content of the clips' files plus a fingerprint of the trunk: its output on a
-test signal. If only the trunk has changed, voices are measured again and pictures are kept.
+The cache key is the content of the clips' files plus a fingerprint of the hearing: what the trunk
+gives for a test signal, and how speech is found. If only the hearing has changed, voices are
+measured again and pictures are kept.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from torch import Tensor
 from speech2face.audio.distortion import DISTORTIONS
 from speech2face.audio.io import SAMPLE_RATE, Waveform
 from speech2face.audio.segment import N_SAMPLES, tile_to
+from speech2face.audio.speech import FINDER
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
 from speech2face.errors import Speech2FaceError
@@ -173,11 +175,17 @@ def missing_file(sample: Sample, renders: Sequence[str]) -> Reason | None:
 
 
 def _probe(trunk: CompactVoiceEncoder) -> Tensor:
-    """Statistics `[S]` of a test signal; they change with the trunk, front end and windows."""
+    """What is heard in a test signal, `[S + 4]`.
+
+    The statistics change with the trunk, its front end and its windows; what follows them changes
+    with the way in which speech is found.
+    """
     time = torch.arange(N_SAMPLES) / SAMPLE_RATE  # s
     tones = torch.sin(time * 1500) * torch.sin(time * 20) + 0.5 * torch.sin(time * 9000)
     with torch.no_grad():
-        return trunk.voice_statistics(0.1 * tones[None])[0]
+        statistics = trunk.voice_statistics(0.1 * tones[None])[0]  # [S]
+    finder = hashlib.sha256(FINDER.encode()).digest()[:4]
+    return torch.cat([statistics, torch.tensor(list(finder), dtype=statistics.dtype)])
 
 
 def _measured_group(

@@ -19,6 +19,8 @@ from speech2face.cli.image_files import image_names
 from speech2face.cli.main import main
 from speech2face.cli.reconstruct import NOTICE
 
+pytestmark = pytest.mark.usefixtures("everything_is_speech")  # noise and tones stand for voices
+
 SLT, RMS = str(EXAMPLES / "slt.ogg"), str(EXAMPLES / "rms.ogg")
 
 
@@ -116,7 +118,7 @@ def test_every_bad_voice_is_named_in_one_line_and_the_others_are_done(
 def test_eight_channels_at_192_khz_are_done(
     stand_in_model: Path, voices: Path, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    noise = 0.1 * np.random.default_rng(0).standard_normal((8, 192_000))
+    noise = 0.1 * np.random.default_rng(0).standard_normal((8, 576_000))
     file = write_media(voices / "studio.wav", noise, 192_000, codec="pcm_s24le")
     assert reconstruct(stand_in_model, out, str(file)) == 0
     assert images(out) == ["studio.png"] and capfd.readouterr().err == ""
@@ -129,7 +131,7 @@ def test_a_two_hour_file_is_done_with_a_note(
     assert reconstruct(stand_in_model, out, str(file)) == 0
     assert images(out) == ["long.png"]
     (note,) = capsys.readouterr().err.splitlines()
-    assert note.startswith(f"{file}: only the first 300 s were used; ")
+    assert note.startswith(f"{file}: only the first 300 s of speech were used; ")
 
 
 def test_an_mp4_that_breaks_off_after_its_index_is_done_with_a_note(

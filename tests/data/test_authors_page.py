@@ -78,6 +78,7 @@ def test_a_checkout_gives_one_sample_a_clip(checkout: Path) -> None:
         }
 
 
+@pytest.mark.usefixtures("everything_is_speech")
 def test_the_speech_ends_where_the_repetition_begins(checkout: Path) -> None:
     for sample in authors_page.read(checkout):
         true_seconds = min(CLIPS[sample.id], 6.0)

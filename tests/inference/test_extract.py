@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from speech2face.audio.io import Recording
 from speech2face.data.invented import write_world
 from speech2face.data.manifest import read_manifest
 from speech2face.data.sample import Sample
@@ -37,10 +38,8 @@ class StandIn:
     def __init__(self) -> None:
         self.heard: list[np.ndarray] = []
 
-    def reconstruct(
-        self, voice: np.ndarray, *, sample_rate: int, exaggeration: float | None = None
-    ) -> Face:
-        assert sample_rate == 16_000
+    def reconstruct(self, recording: Recording, *, exaggeration: float | None = None) -> Face:
+        voice = recording.waveform
         self.heard.append(voice)
         loudness = float(np.sqrt((voice**2).mean()))
         feature = np.array([loudness, len(voice) / 16_000, 1 + (exaggeration or 0)], np.float32)
@@ -169,7 +168,7 @@ def test_clip_seconds_cuts_the_beginning_and_repeats_what_is_too_short(
 ) -> None:
     model = StandIn()
     VoiceExtractor(model, clip_seconds=seconds)(Item(samples[0]))
-    everything = VoiceExtractor(model).speech(Item(samples[0]))
+    everything = VoiceExtractor(model).speech(Item(samples[0])).waveform
     n_samples = seconds * 16_000
     expected = np.resize(everything, n_samples)  # NumPy's resize repeats
     np.testing.assert_array_equal(model.heard[0], expected)
@@ -184,7 +183,7 @@ def test_halves_are_disjoint_speech_of_one_person_under_two_names(
     )
     assert features.ids.tolist() == [f"{samples[0].id}_half1", f"{samples[0].id}_half2"]
     assert len(set(features.persons)) == 1
-    everything = VoiceExtractor(model).speech(Item(samples[0]))
+    everything = VoiceExtractor(model).speech(Item(samples[0])).waveform
     joined = np.concatenate(model.heard)
     np.testing.assert_array_equal(joined, everything[: len(joined)])
     assert len(everything) - len(joined) <= 1
@@ -192,7 +191,9 @@ def test_halves_are_disjoint_speech_of_one_person_under_two_names(
 
 def test_repetition_after_the_true_length_is_not_heard(samples: list[Sample]) -> None:
     shorter = replace(samples[0], seconds=0.75)
-    assert len(VoiceExtractor(StandIn()).speech(Item(shorter))) == 12_000
+    heard = VoiceExtractor(StandIn()).speech(Item(shorter))
+    assert heard.seconds_searched == 0.75
+    assert heard.seconds == pytest.approx(0.75, abs=0.05)
 
 
 def test_pictures_of_the_manifest_or_of_a_folder_are_read_and_kept(

@@ -17,6 +17,8 @@ from speech2face import Face, Pipeline, Speech2FaceError, load_model
 from speech2face.audio.io import SAMPLE_RATE, decode
 from speech2face.models import hub
 
+pytestmark = pytest.mark.usefixtures("everything_is_speech")  # noise and tones stand for voices
+
 SLT, RMS = EXAMPLES / "slt.ogg", EXAMPLES / "rms.ogg"
 
 
