@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import MISSING_LABEL, FeatureSet
+from speech2face.files import write_whole
 
 FORMAT = 1
 N_TRIALS = 10_000
@@ -130,8 +131,8 @@ class TrialList:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def write(self, path: Path | str) -> None:
-        """Store the list."""
-        Path(path).write_text(self.text, encoding="utf-8")
+        """Write the list, whole or not at all."""
+        write_whole(path, self.text.encode())
 
 
 @dataclass(frozen=True)

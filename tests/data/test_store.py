@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ if __name__ == "__main__":
     for outcome in Store(Path(sys.argv[1]), "tools").fill(
         items(40), slowly, shard_size=4, workers=workers
     ):
-        pass
+        print(outcome.source, flush=True)
 """
 
 
@@ -293,21 +292,6 @@ def test_an_array_is_never_unpickled(tmp_path: Path) -> None:
         Store(tmp_path, "t").array("k", "x")
 
 
-def run_until_whole(start: Callable[[], subprocess.Popen[bytes]], n_kills: int, span: float) -> int:
-    """Kill what `start` starts at random moments of a run of `span` seconds, then let it end."""
-    moments = random.Random(0)
-    killed = 0
-    for _ in range(n_kills):
-        process = start()
-        time.sleep(moments.uniform(0.1, 1) * span)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-    assert start().wait() == 0
-    return killed
-
-
 @pytest.mark.parametrize(
     ("n_kills", "workers"), [(2, 1), pytest.param(10, 1, marks=pytest.mark.slow), (1, 2)]
 )
@@ -319,10 +303,21 @@ def test_a_killed_process_goes_on_to_the_same_bytes(
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths}
 
-    def start() -> subprocess.Popen[bytes]:
+    def run(n_items: int | None) -> int:
+        """Let the work run to its end, or kill it when so many items have been told."""
         line = [sys.executable, str(script), str(tmp_path / "killed"), str(workers)]
-        return subprocess.Popen(line, env=environment)
+        with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            told = islice(process.stdout, n_items)
+            assert len(list(told)) == (40 if n_items is None else n_items)
+            if n_items is not None:
+                process.send_signal(signal.SIGKILL)
+        return process.returncode
 
     list(Store(tmp_path / "whole", "tools").fill(items(40), compute, shard_size=4))
-    assert run_until_whole(start, n_kills, span=1.5) >= 1
+    moments = random.Random(0)
+    for kill in range(n_kills):
+        first, last = 39 * kill // n_kills + 1, 39 * (kill + 1) // n_kills
+        assert run(moments.randint(first, last)) == -signal.SIGKILL
+    assert run(None) == 0
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
