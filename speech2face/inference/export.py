@@ -1,10 +1,10 @@
-"""From a trained model to two ONNX files: what hears a voice, and what draws a face.
+"""From a trained model to two ONNX files: one hears a voice, one draws a face.
 
     NAME.onnx         waveform [1, L]  ->  feature [1, D], v_s
     NAME-face.onnx    feature [N, D], exaggeration [N], draw [N, R]
                       ->  image [N, 3, 224, 224], landmarks [N, 68, 2], drawn_feature [N, D], v'
 
-The files hold everything, audio front end and warp included, so that `inference/pipeline.py` needs
+The files contain everything, also audio front end and warp, so that `inference/pipeline.py` needs
 onnxruntime and no torch. Both carry the card of the model, and the hearing graph names the SHA-256
 of its face graph. Large weights of linear and convolution layers are stored as int8 with one scale
 per channel, other large tensors as float16. When onnxruntime opens the file, it folds away the
@@ -47,7 +47,7 @@ from speech2face.models.speech2face import Speech2Face
 
 OPSET = 17
 _CARD_KEYS = ("format", "name", "sample_rate", "default_exaggeration", "feature_size", "draw_size")
-# What torch says of an export that a test holds against torch itself, by message and category.
+# Warnings of torch about an export whose result a test compares with torch: message, category.
 _KNOWN_NOTICES: tuple[tuple[str, type[Warning]], ...] = (
     ("", torch.jit.TracerWarning),  # type: ignore[attr-defined]
     ("You are using the legacy TorchScript-based ONNX export", DeprecationWarning),
@@ -64,14 +64,14 @@ def export(
 
     Args:
         path: the hearing graph; each file is replaced in one rename, or left as it was.
-        card: what the model says of itself, plain values for JSON; the keys of `ModelCard` are
+        card: facts about the model, plain values for JSON; the keys of `ModelCard` are
             required, licence and training data belong there too.
         full_precision: store every weight as float32. Otherwise the graphs compute what
             `rounded_weights(model)` computes.
 
     Raises:
-        Speech2FaceError: the card does not fit the model, the faces have another size than the
-            contract's, or a file cannot be written.
+        Speech2FaceError: the card does not fit the model, the faces do not have the size of
+            the contract, or a file cannot be written.
     """
     onnx = _onnx()
     _refuse_other_card(card, model)
@@ -154,8 +154,8 @@ def _graph(
 ) -> Any:
     """ONNX graph of a module that states the sizes of its outputs, which tracing leaves open.
 
-    By tracing: how many windows there are follows from the length, which is data to the newer
-    exporter.
+    By tracing, because the number of windows depends on the length, which the newer exporter
+    treats as data.
     """
     with tempfile.TemporaryDirectory() as folder, _without_known_notices(), torch.no_grad():
         traced = Path(folder) / "traced.onnx"
@@ -191,21 +191,21 @@ def _finished(graph: Any, card: Mapping[str, Any], onnx: ModuleType, full_precis
 def _store_small(graph: Any, onnx: ModuleType) -> None:
     """Store each large weight as `rounded_weights` rounded it, and add the node that restores it.
 
-    Weights are known by value: the tracer renames some and transposes some.
+    Weights are found by their values, because the tracer renames and transposes some.
     """
     stored, restoring = [], []
     for tensor in graph.graph.initializer:
         tensors, nodes = _small(tensor, onnx)
         stored += tensors
         restoring += nodes
-    nodes = [*restoring, *graph.graph.node]  # a node stands before whatever uses its output
+    nodes = [*restoring, *graph.graph.node]  # a node comes before those that use its output
     for field, content in ((graph.graph.initializer, stored), (graph.graph.node, nodes)):
         del field[:]
         field.extend(content)
 
 
 def _small(tensor: Any, onnx: ModuleType) -> tuple[list[Any], list[Any]]:
-    """Initializers to store in place of `tensor`, and the nodes that make exactly it of them."""
+    """Initializers to store instead of `tensor`, and the nodes that restore it exactly."""
     value = onnx.numpy_helper.to_array(tensor)
     if value.dtype != np.float32 or not is_large(value):
         return [tensor], []
@@ -227,7 +227,7 @@ def _small(tensor: Any, onnx: ModuleType) -> tuple[list[Any], list[Any]]:
 
 
 def _exactly_quantised(value: Any) -> Quantised | None:
-    """`value` in int8 and steps, or None where that would change it."""
+    """`value` as int8 and scales, or None if that would change it."""
     if value.ndim < 2:
         return None
     quantised = quantise(torch.tensor(value))
@@ -235,7 +235,7 @@ def _exactly_quantised(value: Any) -> Quantised | None:
 
 
 def _exact_half(value: Any) -> Any:
-    """`value` as float16, or None where that would change it."""
+    """`value` as float16, or None if that would change it."""
     with np.errstate(over="ignore"):
         half = value.astype(np.float16)
     return half if np.array_equal(half.astype(np.float32), value) else None

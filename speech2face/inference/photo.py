@@ -1,8 +1,8 @@
-"""From a photo to a face, with the very graph that draws the faces of voices (F2F).
+"""From a photo to a face, by the same graph that draws the faces of voices (F2F).
 
-A linear map from a recogniser's feature of the photo to the model's face feature takes the place of
-the hearing graph. It lies beside the model, as `NAME-photo.safetensors`. F2F is what the decoder
-makes of a true face: the best that a voice can be expected to give.
+A linear map from a recogniser's feature of the photo to the model's face feature replaces the
+hearing graph. Its file is beside the model, as `NAME-photo.safetensors`. F2F is what the decoder
+makes of a true face: the best result that can be expected from a voice.
 """
 
 import json
@@ -23,7 +23,7 @@ from speech2face.inference.pipeline import Face, Floats, Pipeline, load_model
 from speech2face.models import hub
 from speech2face.records import parse_json_object
 
-FORMAT = 2  # 1 led to coordinates of the draw
+FORMAT = 2  # format 1 gave coordinates of the draw
 HEADER = "speech2face"  # key of the one entry in the file's header, JSON
 WEIGHT, BIAS = "weight", "bias"
 
@@ -60,7 +60,7 @@ class PhotoPipeline:
 
         Args:
             pipeline: the model.
-            photo_map: made with that very file.
+            photo_map: made with the same file.
             detector: dlib's unless given.
             encoder: the recogniser that the map was fitted to, dlib's unless given.
 
@@ -103,7 +103,7 @@ class PhotoPipeline:
 def load_photo_pipeline(
     model: str | os.PathLike[str] | None = None, *, threads: int | None = None
 ) -> PhotoPipeline:
-    """Open a model for photos; its photo map lies beside it.
+    """Open a model for photos; its photo map must be beside it.
 
     Args:
         model: as for `load_model`.
@@ -123,7 +123,7 @@ def photo_pipeline_of(
 
 
 def photo_map_path_of(model: str | os.PathLike[str] | None = None) -> Path:
-    """Where the photo map of a model lies, given as for `load_model`."""
+    """Path of the photo map of a model, which is given as for `load_model`."""
     name = hub.DEFAULT if model is None else os.fspath(model)
     return hub.photo_map_path(hub.embedded(name).path if name in hub.EMBEDDED else Path(name))
 

@@ -5,8 +5,8 @@
     NAME.json                  the card: digests and sizes, licence, provenance, recipe
     NAME-photo.safetensors     from a photo to the face feature (`inference.photo`), if there is one
 
-They are made beside each other in a folder of their own, the graphs are held to torch, and only
-then are they renamed into place, the card last.
+They are made in a temporary folder, and the graphs are compared with torch. Only then are they
+renamed into place, the card last.
 """
 
 import json
@@ -44,10 +44,10 @@ def release(
     """Write the files of a model into `folder`.
 
     Args:
-        said: what the graphs themselves and the card say: name, licence, default exaggeration,
+        said: what the graphs and the card contain: name, licence, default exaggeration,
             recogniser of the photo map and training data, plain values.
-        recorded: what only the card says: recipe, counts, versions.
-        speech: of a person, 16 kHz, `[1, L]`, on which the graphs are held to torch.
+        recorded: what only the card contains: recipe, counts, versions.
+        speech: of a person, 16 kHz, `[1, L]`, on which the graphs are compared with torch.
         photo: weight `[D, D_photo]` and bias `[D]` of the map from a recogniser's feature to the
             model's face feature; None if the model has no map.
 
@@ -57,7 +57,7 @@ def release(
     Raises:
         Speech2FaceError: the graphs differ from the model, or a file cannot be written.
     """
-    model = rounded_weights(model)  # once: the comparison needs the numbers that the graphs hold
+    model = rounded_weights(model)  # once: the comparison needs the numbers of the graphs
     card = dict(said) | {
         "format": FORMAT,
         "sample_rate": SAMPLE_RATE,
@@ -96,7 +96,7 @@ def release(
 
 
 def _digests(graph: Path) -> dict[str, Any]:
-    """Digests and sizes of both graphs, as the card says them."""
+    """Digests and sizes of both graphs, as entries of the card."""
     hearing, drawing = graph.read_bytes(), face_graph_path(graph).read_bytes()
     return {
         "sha256": sha256_of(hearing),
@@ -107,7 +107,11 @@ def _digests(graph: Path) -> dict[str, Any]:
 
 
 def _held_to_torch(model: Speech2Face, graph: Path, speech: Tensor) -> float:
-    """Largest difference of a pixel, which must be small."""
+    """Largest difference of a pixel between torch and the graphs.
+
+    Raises:
+        Speech2FaceError: it is above `MAX_DIFFERENCE`.
+    """
     difference = verify_parity(model, graph, speech)
     if difference > MAX_DIFFERENCE:
         problem = f"the exported graph differs from the model by {difference:.2g} of 1"

@@ -1,9 +1,9 @@
 """From a model and a list of clips to the whole report: extract, read, judge, draw, write.
 
-Each stage keeps what it made below the report's folder (`extracted/`, `readings/`), so the same
+Each stage keeps its results below the report's folder (`extracted/`, `readings/`), so the same
 command, given again or after a kill, only does what is missing. A clip whose voice, photo or
-generated face cannot be used is left out with its reason; a section that cannot be computed says
-why.
+generated face cannot be used is left out with its reason; a section that cannot be computed gives
+the reason.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Clips:
 
     Attributes:
         samples: one clip each, with a true photo; a canonical picture serves as F2F.
-        corpus: words for the report: which clips, which split.
-        distractors: further true photos, each of a person of its own.
+        corpus: which clips and which split, in words for the report.
+        distractors: further true photos, each of another person.
         same_speaker: voices of persons with several utterances, for stability; may be empty.
     """
 
@@ -99,14 +99,14 @@ def report_on_clips(
     further: Sequence[Section] = (),
     report: Reporter = lambda stage, outcome: None,
 ) -> Report:
-    """Evaluate a model on clips, beside every other set of faces there is of them.
+    """Evaluate a model on clips, together with all other sets of faces of these clips.
 
     Args:
         clips: what to evaluate on.
         pipeline: the exported model.
         out: folder of the report.
         settings: how.
-        photos: the same model for photos, for a ceiling of our own; `settings.f2f` goes first.
+        photos: the same model for photos, for a ceiling of ours; `settings.f2f` is preferred.
         instruments: what reads pictures; dlib, SFace and the packaged classifier unless given.
         further: sections to add at the end, such as training curves.
         report: called for every clip extracted or left out, with the stage's name, for a progress
@@ -189,7 +189,7 @@ def _sections(
 
 
 def _check_before(clips: Clips, settings: Settings) -> None:
-    """Refuse what is known to fail, before hours of extraction."""
+    """Refuse at once what would fail after hours of extraction."""
     figures.require_drawing()
     require_page()
     require_projection()
@@ -209,7 +209,7 @@ def _check_before(clips: Clips, settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """One extraction: under which name its faces are judged, and in which folder they are."""
+    """One extraction: the name under which its faces are judged, and their folder."""
 
     name: str
     folder: Path
@@ -250,7 +250,7 @@ def _runs(pipeline: Pipeline, settings: Settings, out: Path) -> _Runs:
 
 
 def _extract(run: _Run, items: Sequence[Item], report: Reporter) -> dict[str, str]:
-    """Extract a run; the items that could not be used, with the reason. It may be all of them."""
+    """Extract a run; returns the items that could not be used (perhaps all), with the reason."""
     rejected: dict[str, str] = {}
 
     def keep(outcome: Outcome) -> None:
@@ -295,7 +295,7 @@ def _files(
 
 
 def _common_teachers(samples: Sequence[Sample]) -> list[str]:
-    """Other systems' faces that every clip has."""
+    """Faces by other systems that exist for every clip."""
     return sorted(set.intersection(*(set(sample.teachers) for sample in samples)))
 
 

@@ -1,7 +1,7 @@
 """One report, three files: `results.json` for programs, `report.md` and `report.html` for people.
 
-A report is sections of text, tables and pictures. A cell that holds a `Score` prints its value and
-interval; its chance, oracle and sample size stand in the same table or below it, and in full in
+A report is sections of text, tables and pictures. A cell with a `Score` shows its value and
+interval. Chance, oracle and sample size are in the same table or below it, and complete in
 `results.json`. `report.html` is one file, made from `page.html.j2`: its pictures are inside it, it
 loads nothing from elsewhere and runs no script.
 """
@@ -29,7 +29,7 @@ TEMPLATE = "page.html.j2"  # beside this file
 FIGURES = "figures"  # folder of the pictures, beside the three files
 FORMAT = 1
 
-# What every report says before any number (S21; protocols, last section; the paper's ethics text).
+# Sentences that every report begins with (S21; protocols, last section; the paper's ethics text).
 LIMITS = (
     "A generated face is a face consistent with the voice: an average-looking face of nobody. It "
     "is not the speaker's face, and none of these figures measures recognition of a person.",
@@ -48,7 +48,7 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG of the report's `figures` folder, and words for those who cannot see it."""
+    """A PNG of the report's `figures` folder, and a description for readers who cannot see it."""
 
     path: Path
     caption: str
@@ -57,13 +57,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """One protocol: what was done, and what came out.
+    """One protocol: what was done, and the results.
 
     Attributes:
         name: of the protocol.
         title: heading.
         text: paragraphs.
-        tables: what came out.
+        tables: results.
         pictures: figures.
         reason: why nothing could be computed; empty if it could.
     """
@@ -216,7 +216,7 @@ def as_html(report: Report) -> str:
 
 
 def require_page() -> None:
-    """Refuse to begin where the page could not be written at the end.
+    """Refuse at once if the page could not be written at the end.
 
     Raises:
         Speech2FaceError: the package for its template is missing.

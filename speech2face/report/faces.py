@@ -296,7 +296,7 @@ def labels(comparison: Comparison, out: Path) -> Section:
 
 
 def duration(comparison: Comparison, heard: Mapping[int, System]) -> Section:
-    """What hearing more of the voice changes (Fig. 6, Tables 2 and 3).
+    """The effect of a longer recording (Fig. 6, Tables 2 and 3).
 
     Args:
         comparison: the clips.
@@ -415,10 +415,10 @@ def consistency_grid(halves: Halves, n_persons: int = 6, n_faces: int = 6) -> fi
 
 
 def stability_of_halves(halves: Sequence[Halves], out: Path, seed: int = 0) -> Section:
-    """P12: does one person's speech keep giving one face? By halves of the same utterances.
+    """P12: does one person's speech always give a similar face? By halves of utterances.
 
-    A list of which a figure cannot be computed (nobody shares a gender, say) is left out with the
-    reason.
+    A list for which a figure cannot be computed (such as without a shared gender) is left out,
+    with the reason.
 
     Raises:
         Speech2FaceError: not one figure could be computed.

@@ -1,8 +1,8 @@
-"""Every figure: one function that returns its data, one that draws it. The one door to matplotlib.
+"""Every figure: one function returns its data, one draws it. Only this file imports matplotlib.
 
 Drawing uses matplotlib's Agg canvas directly: no window, no global state, the same file for the
-same data. A grid that shows real photographs belongs into a user's own report folder and nowhere
-else: nothing here is ever part of the project.
+same data. A grid with real photographs belongs only in a user's own report folder: such figures
+are never part of the project.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from speech2face.records import lines, parse_json
 CELL = 112  # pixels of a face in a grid
 DPI = 100
 INK, QUIET, PAPER = "#1b1f24", "#59636e", "#ffffff"
-# Okabe and Ito's palette: tells apart for the usual kinds of colour blindness.
+# Okabe and Ito's palette: distinct for the usual kinds of colour blindness.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442")
 
 
 def require_drawing() -> None:
-    """Refuse to begin where no figure could be drawn at the end.
+    """Refuse at once if no figure could be drawn at the end.
 
     Raises:
         Speech2FaceError: the package that draws is missing.
@@ -65,7 +65,7 @@ def _save(figure: Any, path: Path) -> Path:
 
 
 def _plain(axes: Any) -> Any:
-    """Axes without the box, with quiet ticks."""
+    """Axes without a box, with light ticks."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=QUIET, labelsize=8)
@@ -160,8 +160,8 @@ def columns_of_pictures(
 ) -> FaceGrid:
     """A grid with one row per clip and one column per kind of picture.
 
-    The form of the triplets page (Fig. 3), of the teaser (Fig. 1) turned by a quarter, of the row
-    of exaggerations and of the same person in several clips (Fig. 9).
+    Used for the triplets page (Fig. 3), the transposed teaser (Fig. 1), the row of exaggerations
+    and the same person in several clips (Fig. 9).
 
     Args:
         columns: pictures of the same clips in the same order, under the column's heading.
@@ -202,7 +202,7 @@ def retrieval_examples(
         gallery: features of the true photos, `[G, D]`.
         own: gallery row of each query's own face, `[Q]`.
         eligible: which gallery faces may be shown to which query, `[Q, G]`; other photos of the
-            query's person are left out this way, and a place that nobody is left for stays empty.
+            query's person are left out this way, and a place without a candidate stays empty.
             All unless given.
     """
     queries, candidates = comparable(query, gallery, distance)
@@ -444,11 +444,11 @@ class Curve:
 def training_curves(
     stats: Path, names: Sequence[str] | None = None, *, split: str = "train"
 ) -> dict[str, Curve]:
-    """Losses by name from a run's `stats.jsonl`, one JSON object a line, against samples seen.
+    """Losses by name from a run's `stats.jsonl`, one JSON object per line, against samples seen.
 
     Args:
         stats: written by training; each line has `samples_seen` and numbers by name.
-        names: which to take; every number that is not a clock unless given.
+        names: which to take; every number that is not a counter unless given.
         split: "train" for the losses of updates, "val" for those of validation.
 
     Raises:
@@ -462,7 +462,7 @@ def training_curves(
         try:
             record = parse_json(line, where)
         except Speech2FaceError:
-            continue  # a line torn by a kill; its successor repeats the numbers
+            continue  # a line cut by a kill; the next one repeats its numbers
         if not isinstance(record, dict) or "samples_seen" not in record:
             continue
         if record.get("split", "train") != split:
@@ -503,7 +503,7 @@ def draw_curves(
     *,
     validation: Mapping[str, Mapping[str, Curve]] | None = None,
 ) -> Path:
-    """Curves, one panel a loss, one colour a run; training dashed, validation solid (Fig. 8)."""
+    """Curves: one panel per loss, one colour per run, training dashed, validation solid."""
     losses = sorted({name for run in runs.values() for name in run})
     columns = min(3, len(losses))
     rows = -(-len(losses) // columns)

@@ -1,6 +1,6 @@
 """Figures that others published, read from `published.toml`, each with how its protocol differs.
 
-They stand beside ours so that a reader sees both the number and the reason why it may not compare.
+They are shown beside ours, so that a reader sees the number and why it may not be comparable.
 The figures of the paper are those of Oh et al., CVPR 2019; the rows on the authors' own images were
 measured with dlib for the description of the protocols.
 """
@@ -61,7 +61,7 @@ def published_tables() -> Mapping[str, Published]:
 
 
 def published_counts(label: str) -> Mapping[str, int]:
-    """How many faces of the paper's test set had each word of a label (Fig. 4b)."""
+    """How many faces of the paper's test set had each value of a label (Fig. 4b)."""
     counts: dict[str, int] = _data()["counts"][label]
     return counts
 

@@ -75,7 +75,7 @@ def _scores(comparison: Comparison, recogniser: str) -> dict[str, dict[str, Scor
 
 
 def _missing_genders(comparison: Comparison) -> tuple[str, ...]:
-    """Words on why there is no gender oracle or no same-gender figure, if there is none."""
+    """Why there is no gender oracle or no same-gender figure, in words, if there is none."""
     words = []
     genders = comparison.gallery_labels("gender")
     if genders is None:
@@ -137,7 +137,7 @@ def _judge_tables(
 
 
 def _closed_table(comparison: Comparison, recogniser: str) -> Table:
-    """The same in the gallery of the clips' own photos, which is unfair to nobody (P17)."""
+    """The same in the gallery of the clips' own photos, where a constant scores chance (P17)."""
     closed = comparison.closed()
     return system_table(
         f"{recogniser}: in a gallery of the clips' own photos alone, percent [95 %]",
@@ -167,7 +167,7 @@ def _difference_table(comparison: Comparison, recogniser: str) -> Table:
 
 
 def _control_table(comparison: Comparison, recogniser: str, columns: tuple[str, ...]) -> Table:
-    """What each rival keeps when it hears somebody else (P15)."""
+    """What each system reaches with the voice of another person (P15)."""
     rows: list[tuple[Cell, ...]] = []
     for one in comparison.rivals:
         for control, values in protocols.controls(comparison, one, recogniser).items():
@@ -225,7 +225,7 @@ def _retrieval_picture(comparison: Comparison, recogniser: str, out: Path) -> Pi
 
 
 def summary_tables(comparison: Comparison) -> tuple[Table, ...]:
-    """The figures that a reader looks for first, one table per judge, independent judges first.
+    """The main figures, one table per judge, independent judges first.
 
     None where no figure can be computed: the section on images says why.
     """
@@ -310,7 +310,7 @@ def matching(comparison: Comparison, out: Path) -> Section:
 
 
 def _stored(trials: TrialList, name: str, out: Path) -> str:
-    """Write a list beside the report; words that name it."""
+    """Write a list beside the report; returns a sentence that names it."""
     kept = "".join(letter if letter.isalnum() else "_" for letter in name.lower())
     file = f"{kept}_1_of_{trials.header.n_way}.jsonl"
     write_whole(out / TRIALS / file, trials.text.encode())

@@ -19,9 +19,9 @@ class Protocol:
     """One protocol of a report.
 
     Attributes:
-        title: of its section, which stands there even if nothing could be computed.
+        title: of its section, which is shown even if nothing could be computed.
         section: what computes and writes it.
-        needs_pictures: whether it looks at faces, so that features alone do not suffice.
+        needs_pictures: whether it needs pictures of faces, not only features.
     """
 
     title: str
@@ -68,7 +68,7 @@ def sections_of(names: Sequence[str], comparison: Comparison, out: Path) -> list
 
 
 def section_or_reason(name: str, title: str, section: Callable[[], Section]) -> Section:
-    """The section; or if it cannot be computed, as with too few people, one that says why."""
+    """The section; if it cannot be computed, as with too few people, one that gives the reason."""
     try:
         return section()
     except Speech2FaceError as reason:

@@ -1,6 +1,6 @@
 """Tables of a report: how numbers are printed, and rows of scores.
 
-No score stands in a table without its chance and its sample size.
+A table never shows a score without its chance and sample size.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def format_interval(interval: Interval, unit: str) -> str:
 
 
 def format_cell(cell: Cell) -> str:
-    """What stands in a table."""
+    """Content of a table."""
     if cell is None:
         return "–"
     if isinstance(cell, Score):
