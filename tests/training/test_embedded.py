@@ -164,7 +164,7 @@ def test_what_has_a_closed_form_may_change_in_a_run(
         for name, value in weights(other).items()
         if not torch.equal(value, weights(trained)[name])
     }
-    assert differing == {"voice_encoder.head.weight", "voice_encoder.head.bias", "spread"}
+    assert differing == {"hears.head.weight", "hears.head.bias", "draws.spread"}
 
 
 def test_what_is_kept_of_a_run_is_the_model_and_its_settings(
