@@ -1,6 +1,6 @@
 """The one exception for everything that a user can correct."""
 
-MAX_LENGTH = 600  # characters of a problem
+MAX_LENGTH = 600  # characters of a problem, or of a remedy
 
 
 class Speech2FaceError(Exception):
@@ -11,10 +11,16 @@ class Speech2FaceError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str, path: str | None = None) -> None:
-        if len(problem) > MAX_LENGTH:  # it may quote a value of any length
-            problem = f"{problem[: MAX_LENGTH // 2]} ... {problem[-MAX_LENGTH // 2 :]}"
+        problem, remedy = _shortened(problem), _shortened(remedy)
         super().__init__(problem, remedy, path)  # all three: else it cannot cross processes
         self.problem, self.remedy, self.path = problem, remedy, path
 
     def __str__(self) -> str:
         return f"{self.path + ': ' if self.path else ''}{self.problem}; {self.remedy}"
+
+
+def _shortened(text: str) -> str:
+    """The text without its middle if it is long: it may quote a value of any length."""
+    if len(text) <= MAX_LENGTH:
+        return text
+    return f"{text[: MAX_LENGTH // 2]} ... {text[-MAX_LENGTH // 2 :]}"

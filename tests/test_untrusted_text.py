@@ -1,5 +1,6 @@
 """Every reader of text that a user may give, on inputs that once ended in a traceback."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -126,3 +127,11 @@ def test_landmarks_are_read_as_points(tmp_path: Path) -> None:
     points = np.arange(136).reshape(68, 2) / 3
     (tmp_path / "l.json").write_text(json.dumps(points.tolist()))
     np.testing.assert_array_equal(read_landmarks(tmp_path / "l.json"), points)
+
+
+def test_a_message_never_carries_a_whole_file() -> None:
+    error = Speech2FaceError("a" * 10_000 + "b", "c" + "d" * 10_000)
+    assert len(str(error)) < 1_300
+    assert error.problem.endswith("b") and error.remedy.startswith("c")
+    copied = copy.copy(error)  # as when it crosses processes
+    assert str(copied) == str(error)

@@ -155,7 +155,7 @@ def _keep(
     outcome: Outcome, name: str, seed: int, number: int, kind: str, found: Path, folder: Path
 ) -> None:
     """Count a finding, and save the first input of each kind."""
-    label = kind.split(": ")[0] if " at " in kind else kind
+    label = kind.split(": ")[0] if " at " in kind or kind.startswith("message") else kind
     count, file = outcome.findings.get(label, (0, ""))
     if not count:
         home = Path(tempfile.mkdtemp(dir=folder))
