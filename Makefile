@@ -14,7 +14,7 @@ INFER := .venv/bin
 DEV := .venv-dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow lint fuzz bench soak report default-model constraints clean
+.PHONY: demo test test-slow lint fuzz bench mutants soak report default-model constraints clean
 
 demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
@@ -31,6 +31,9 @@ lint: .venv-dev/installed
 	$(DEV)/ruff check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports --no-cache
+
+mutants: .venv-dev/installed
+	$(DEV)/python tests/mutants.py
 
 soak: .venv-dev/installed
 	$(DEV)/python benchmarks/soak.py

@@ -1,11 +1,11 @@
 """Does the suite notice when a line that matters is wrong?
 
-    python benchmarks/mutants.py [--only WORD] [--workers 2]
+    python tests/mutants.py [--only WORD] [--workers 2]
 
-`tests/mutants.toml` lists faults, each a small change of one line: what it would break, the file,
-the text before and after, and the tests that should notice. Every fault is put alone into a copy of
-the package, and its tests run against that copy. A fault is caught when they fail, and survives when
-they pass. The exit status is 1 when fewer than 95 % are caught.
+`mutants.toml` beside this file lists faults, each a small change of a line or two: what it would
+break, the file, the text before and after, and the tests that should notice. Every fault is put
+alone into a copy of the package, and its tests run against that copy. A fault is caught when they
+fail, and survives when they pass. The exit status is 1 when fewer than 95 % are caught.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
-LIST = ROOT / "tests" / "mutants.toml"
+LIST = Path(__file__).with_suffix(".toml")
 COPIED = ("speech2face", "tests", "benchmarks", "configs", "docs", "examples", "pyproject.toml")
 SHARE_TO_CATCH = 0.95
 TIMEOUT_SECONDS = 600
