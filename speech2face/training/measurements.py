@@ -204,11 +204,7 @@ def _measured_group(
         group, left_out = kept
         if _is_close(group.pop(PROBE, None), probe):
             return group, left_out
-        heard = [
-            _hear(speech_of(one), instruments.trunk) for one in samples if one.id not in left_out
-        ]
-        if heard:
-            group |= {name: torch.stack([voice[name] for voice in heard]) for name in heard[0]}
+        group, left_out = _heard_again(samples, instruments.trunk, group, left_out)
     else:
         measured: list[dict[str, Tensor]] = []
         left_out = {}
@@ -222,6 +218,32 @@ def _measured_group(
         group = {name: torch.stack([clip[name] for clip in measured]) for name in names}
     _keep(group | {PROBE: probe}, key, left_out, file)
     return group, left_out
+
+
+def _heard_again(
+    samples: Sequence[Sample],
+    trunk: CompactVoiceEncoder,
+    group: dict[str, Tensor],
+    left_out: dict[str, str],
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A kept group with its voices measured again; a voice that is no longer usable is left out."""
+    rows: list[int] = []
+    heard: list[dict[str, Tensor]] = []
+    now_left_out: dict[str, str] = {}
+    for row, sample in enumerate([one for one in samples if one.id not in left_out]):
+        failure: Reason = "the voice cannot be used"
+        try:
+            speech = speech_of(sample)
+        except Speech2FaceError as error:
+            LOG.warning("%s is left out: %s", sample.id, error)
+            now_left_out[sample.id] = failure
+        else:
+            rows.append(row)
+            heard.append(_hear(speech, trunk))
+    group = {name: values[rows] for name, values in group.items()}
+    if heard:
+        group |= {name: torch.stack([voice[name] for voice in heard]) for name in heard[0]}
+    return group, left_out | now_left_out
 
 
 def _is_close(kept: Tensor | None, probe: Tensor) -> bool:

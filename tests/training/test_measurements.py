@@ -234,6 +234,26 @@ def test_another_trunk_hears_every_voice_anew_and_no_picture_is_looked_at(
     assert not again.lengths
 
 
+def test_a_voice_that_is_no_longer_usable_is_left_out_when_voices_are_heard_again(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = measured(samples, tmp_path, Trunk())
+    speech_of = measurements.speech_of
+
+    def stricter(sample: Sample) -> np.ndarray:
+        if sample.id == samples[2].id:
+            raise Speech2FaceError("holds no speech", "speak")
+        return speech_of(sample)
+
+    monkeypatch.setattr(measurements, "speech_of", stricter)
+    again = measured(samples, tmp_path, Trunk(gain=2.0))
+    assert again.left_out == {samples[2].id: "the voice cannot be used"}
+    kept = [0, 1, 3, 4]
+    assert again.samples == tuple(samples[row] for row in kept)
+    torch.testing.assert_close(again.statistics, 2 * first.statistics[kept])
+    assert torch.equal(again.photo_features, first.photo_features[kept])
+
+
 def test_a_trunk_that_differs_in_the_last_digits_is_the_same(
     samples: list[Sample], tmp_path: Path
 ) -> None:
