@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, Recording
+from speech2face.audio.io import MIN_SECONDS, SAMPLE_RATE, Recording
 from speech2face.audio.segment import halves, tile_or_cut
 from speech2face.audio.speech import FINDER
 from speech2face.data.sample import Sample
@@ -150,6 +150,10 @@ class VoiceExtractor:
         waveform = found.waveform  # [L]
         if item.half is not None:
             waveform = halves(waveform)[item.half]
+            if len(waveform) < MIN_SECONDS * SAMPLE_RATE:
+                seconds = len(waveform) / SAMPLE_RATE
+                problem = f"a half of its speech is only {seconds:.2f} s long"
+                raise Speech2FaceError(problem, f"give at least {2 * MIN_SECONDS} s of speech")
         if self.clip_seconds is not None:
             waveform = tile_or_cut(waveform, round(self.clip_seconds * SAMPLE_RATE))
         return replace(found, waveform=waveform)

@@ -59,7 +59,7 @@ def faulty(fault: str) -> Target:
             case "memory":
                 return bytearray(harness.MEMORY + 2**20).count(1)
             case "message":
-                raise Speech2FaceError("short", "x" * 5_000)
+                raise Speech2FaceError("short", "give another", "x" * 5_000)
         return None
 
     def damage(_: bytes, draw: random.Random) -> bytes:

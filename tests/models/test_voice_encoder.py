@@ -173,9 +173,9 @@ def test_the_papers_encoder_runs_on_six_seconds() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"channels": (4,) * 8}, "9 positive channel counts"),
-        ({"channels": (0,) * 9}, "9 positive channel counts"),
-        ({"feature_size": 0}, "positive feature size"),
+        ({"channels": (4,) * 8}, "give 9 numbers of channels"),
+        ({"channels": (0,) * 9}, "channels = .* sizes in 1"),
+        ({"feature_size": 0}, "feature_size = 0; expected sizes in 1"),
         ({"n_bins": 30}, "31 or more"),
     ],
 )
