@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ LOUDNESS_WINDOW = SAMPLE_RATE // 10  # 1600 samples: 100 ms
 SAMPLE_RATES = (4_000, 768_000)  # Hz, the lowest and the highest accepted
 MAX_CHANNELS = 64
 MAX_CPU_SECONDS = 60.0  # for one file: five minutes of speech take two of an ordinary machine
+MAX_TAG_BYTES = 2**24  # of text in a wav, unless the file itself is larger
 MAX_PIPE_BYTES = 2**31  # of what cannot be read twice: it is kept on the disk while it is decoded
 TELEPHONE_HERTZ = 4_250.0  # nothing above it: a telephone, or a rate of 8 kHz
 NOTHING = 1e-5  # of the power of speech, -50 dB; ordinary recordings keep -35 dB up there
@@ -626,6 +627,7 @@ def _copy(source: BinaryIO, copy: Any) -> None:
 
 def _container(source: _Source) -> Any:
     av = _av()
+    _refuse_false_tags(source)
     source.rewind()
     options = {"protocol_whitelist": "none"}  # a playlist may not make us open other things
     try:
@@ -636,6 +638,29 @@ def _container(source: _Source) -> Any:
             raise Speech2FaceError(problem, "record or copy it again, whole") from error
         remedy = "give a recording such as wav, flac, mp3, m4a, ogg, webm or mp4"
         raise Speech2FaceError("is not a sound file that can be read", remedy) from error
+
+
+def _refuse_false_tags(source: _Source) -> None:
+    """Refuse a wav with a tag that claims to be larger than the file.
+
+    FFmpeg fills as much memory as an INFO tag claims, up to 4 GB, before it reads the tag.
+    """
+    if source.start[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return
+    order: Literal["little", "big"] = "big" if source.start[:4] == b"RIFX" else "little"
+    n_bytes = source.seek(0, os.SEEK_END)
+    place, end_of_tags = 12, 0  # of a LIST of tags, inside of which each tag is looked at
+    while place + 8 <= n_bytes:
+        source.seek(place)
+        head = source.read(12)  # kind, size, and for a LIST what it lists
+        size = int.from_bytes(head[4:8], order)
+        if place < end_of_tags and size > max(MAX_TAG_BYTES, n_bytes):
+            raise Speech2FaceError("holds a tag of impossible size", _EXPORT_AGAIN)
+        if head[:4] == b"LIST" and head[8:] == b"INFO":
+            end_of_tags = place + 8 + size
+            place += 12
+        else:
+            place += 8 + size + size % 2
 
 
 def _av() -> ModuleType:

@@ -3,6 +3,8 @@
 import functools
 import io
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -542,3 +544,40 @@ def test_a_disk_that_fails_is_no_traceback(tmp_path: Path) -> None:
         assert decode(Faulty(file.read_bytes())).seconds < 3
     except Speech2FaceError as error:
         assert error.remedy
+
+
+def wav_with_tag(kind: bytes, claimed: int, text: bytes = b"a tag!") -> bytes:
+    """One second of noise after a LIST of one INFO tag, which claims to be of another length."""
+    tag = b"LIST" + (12 + len(text)).to_bytes(4, "little") + kind
+    tag += b"ISFT" + claimed.to_bytes(4, "little") + text
+    plain = wav_header(16_000, n_channels=1)
+    integers = (noise(1) * 32_767).astype("<i2").tobytes()
+    return plain[:36] + tag + plain[36:44] + integers
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
+def test_a_tag_that_claims_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_with_tag(b"INFO", 1_900_000_000))
+    script = f"""
+from pathlib import Path
+from speech2face.audio.io import decode
+from speech2face.errors import Speech2FaceError
+try:
+    decode({str(tmp_path / "a.wav")!r}, speech_only=False)
+except Speech2FaceError as error:
+    print(error.problem)
+status = Path("/proc/self/status").read_text()
+print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout.split("\n")
+    assert said[0] == "holds a tag of impossible size"
+    assert int(said[1]) < 300_000  # kilobytes
+
+
+def test_tags_of_true_size_and_other_lists_are_no_obstacle(tmp_path: Path) -> None:
+    expected = decode(wav_with_tag(b"INFO", 6), speech_only=False).waveform
+    assert len(expected) == 16_000
+    other = decode(wav_with_tag(b"adtl", 1_900_000_000), speech_only=False).waveform
+    np.testing.assert_array_equal(other, expected)
