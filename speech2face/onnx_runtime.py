@@ -8,6 +8,7 @@ comes too late.
 
 import os
 from types import ModuleType
+from typing import Any
 
 from speech2face.extras import missing_dependency
 
@@ -29,3 +30,24 @@ def load_onnxruntime() -> ModuleType:
     except ModuleNotFoundError as missing:
         raise missing_dependency("onnxruntime", "onnxruntime") from missing
     return onnxruntime  # type: ignore[no-any-return]
+
+
+def open_session(content: bytes, threads: int) -> Any:
+    """A session over a model's bytes, on the CPU, that opens no other file and prints nothing.
+
+    Args:
+        content: an ONNX model with its weights inside.
+        threads: that work on one run.
+    """
+    ort = load_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # fatal only: problems are told once, by us
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    nowhere = os.path.join(os.devnull, "nowhere")  # weights must lie inside the file
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", nowhere
+    )
+    return ort.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"], enable_fallback=False
+    )  # without the fallback, which prints

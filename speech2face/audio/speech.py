@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.onnx_runtime import load_onnxruntime
+from speech2face.onnx_runtime import open_session
 
 SAMPLE_RATE = 16_000  # Hz
 FRAME = 512  # samples: 32 ms
@@ -105,11 +105,7 @@ def _network() -> Any:
     if hashlib.sha256(content).hexdigest() != MODEL_SHA256:
         problem = "the model that finds speech is missing or damaged"
         raise Speech2FaceError(problem, "install speech2face again", str(path))
-    ort = load_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # fatal only
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # more gain nothing
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return open_session(content, threads=1)  # more gain nothing
 
 
 def _decided(

@@ -24,7 +24,7 @@ from speech2face.audio.io import SAMPLE_RATE, Recording, as_recording, decode
 from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.errors import Speech2FaceError
 from speech2face.models import hub
-from speech2face.onnx_runtime import load_onnxruntime
+from speech2face.onnx_runtime import open_session
 from speech2face.records import parse_json_object
 
 if TYPE_CHECKING:  # at run time Pillow is imported with the first face
@@ -374,19 +374,8 @@ def _read(path: Path, if_missing: str) -> bytes:
 
 def _session(content: bytes, path: Path, threads: int) -> Any:
     """Session over a model's bytes; from bytes, so that it can be digested and reads no other."""
-    ort = load_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # fatal only: problems are told once, by us
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    nowhere = os.path.join(os.devnull, "nowhere")  # weights must lie inside the file
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", nowhere
-    )
     try:
-        return ort.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"], enable_fallback=False
-        )  # without the fallback, which prints
+        return open_session(content, threads)
     except Exception as error:  # onnxruntime's own exceptions have no narrower parent
         problem = "is not an ONNX model that onnxruntime can open by itself"
         raise Speech2FaceError(problem, _EXPORT, str(path)) from error
