@@ -1,6 +1,5 @@
 """A corpus as a file: one sample per line, in JSON, with paths relative to the file itself."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -49,11 +48,6 @@ def read_manifest(path: Path) -> list[Sample]:
     _check_unique(samples, str(path))
     check_disjoint(samples, str(path))
     return samples
-
-
-def manifest_hash(path: Path) -> str:
-    """SHA-256 of the file as hexadecimal digits: the name of a split in every record."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def missing_files(samples: Sequence[Sample]) -> list[Path]:

@@ -14,6 +14,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.records import read_json
 
 N_LANDMARKS = 68
+MAX_COORDINATE = 2240  # of a point in a file: ten times the side of a canonical face, in pixels
 
 # Groups of neighbouring points, for `landmarks[..., JAW, :]`.
 JAW = slice(0, 17)  # from the person's right ear over the chin to the left ear
@@ -88,14 +89,19 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     """The 68 points of a JSON file, a list of (x, y) pairs in pixels, `[68, 2]`.
 
     Raises:
-        Speech2FaceError: missing, not JSON, or not 68 pairs of numbers.
+        Speech2FaceError: missing, not JSON, or not a list of 68 pairs of numbers near a picture.
     """
-    said = read_json(path)
-    try:
-        points = np.asarray(said)  # [68, 2]
-    except ValueError:  # lists of unequal lengths
-        points = np.empty(0)
-    if points.shape != (N_LANDMARKS, 2) or points.dtype.kind not in "if":
-        problem = f"does not hold {N_LANDMARKS} landmarks"
+    rows = read_json(path)
+    if not (isinstance(rows, list) and len(rows) == N_LANDMARKS and all(map(_is_point, rows))):
+        problem = f"does not hold {N_LANDMARKS} landmarks within {MAX_COORDINATE} pixels"
         raise Speech2FaceError(problem, "write 68 pairs of numbers: [[x, y], ...]", str(path))
-    return points.astype(np.float64)
+    return np.array(rows, np.float64)
+
+
+def _is_point(row: object) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == 2
+        and all(isinstance(number, int | float) for number in row)
+        and not any(isinstance(number, bool) or abs(number) > MAX_COORDINATE for number in row)
+    )

@@ -43,12 +43,12 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.detect import FaceDetector
 from speech2face.face.encoder import FaceEncoder
 from speech2face.face.image import RGBImage, open_image
+from speech2face.face.landmarks import read_landmarks
 from speech2face.files import write_whole
-from speech2face.records import read_json, read_json_object
+from speech2face.records import read_json_object
 
 MANIFEST = "manifest.jsonl"
 CANONICAL_SIZE = 224  # pixels
-MAX_COORDINATE = 10 * CANONICAL_SIZE  # pixels; landmarks may lie outside of the picture
 
 Reason = Literal[
     "unusable_voice", "unusable_face", "no_face", "unusable_canonical", "unusable_landmarks"
@@ -178,32 +178,9 @@ def _landmarks(
 ) -> NDArray[np.float64] | None:
     """The landmarks that the sample names, else detected ones; None where no face is found."""
     if sample.landmarks is not None:
-        return _read_landmarks(sample.landmarks)
+        return read_landmarks(sample.landmarks)
     located = detector.locate(image)
     return located.landmarks if located.found else None
-
-
-def _read_landmarks(path: Path) -> NDArray[np.float64]:
-    """Landmarks `[68, 2]` of a JSON file.
-
-    Raises:
-        Speech2FaceError: it cannot be read, or is not a list of 68 pairs of numbers near a picture.
-    """
-    rows = read_json(path)
-    is_good = isinstance(rows, list) and len(rows) == 68 and all(map(_is_point, rows))
-    if not is_good:
-        problem = f"the landmarks are not 68 points within {MAX_COORDINATE} pixels"
-        raise Speech2FaceError(problem, "write a list of 68 pairs [x, y]", str(path))
-    return np.array(rows, np.float64)
-
-
-def _is_point(row: object) -> bool:
-    return (
-        isinstance(row, list)
-        and len(row) == 2
-        and all(isinstance(number, int | float) for number in row)
-        and not any(isinstance(number, bool) or abs(number) > MAX_COORDINATE for number in row)
-    )
 
 
 def _key(sample: Sample, tools: Tools) -> str:

@@ -1,13 +1,12 @@
 """Manifests: what is written is read again, and every mistake is named with its line."""
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from speech2face.data.manifest import manifest_hash, missing_files, read_manifest, write_manifest
+from speech2face.data.manifest import missing_files, read_manifest, write_manifest
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 
@@ -65,12 +64,6 @@ def test_a_failed_write_leaves_the_old_manifest(tmp_path: Path) -> None:
         write_manifest(path, [clip(tmp_path, "a", "p"), clip(tmp_path, "a", "q")])
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.jsonl"]
-
-
-def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.jsonl"
-    write_manifest(path, [clip(tmp_path, "a", "p")])
-    assert manifest_hash(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_missing_files_are_listed(tmp_path: Path) -> None:
