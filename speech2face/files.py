@@ -2,7 +2,8 @@
 
 The content is written under a temporary name in the same folder, flushed to the disk and renamed.
 Whatever stops the writing, be it an exception, Ctrl-C or a full disk, the temporary file is removed
-and what stood there before stays. Only a killed process cannot do so: see `remove_leftovers`.
+and what stood there before stays. Only a killed process cannot do so: what it left is removed by
+the next process that writes into that folder.
 """
 
 import errno
@@ -13,6 +14,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from speech2face.errors import Speech2FaceError
@@ -58,6 +60,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         if target.exists() and not target.is_file():  # renaming over /dev/null would destroy it
             raise Speech2FaceError("this is not a file", "choose the name of a file", str(path))
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers_once(target.parent.resolve())
         with _temporary_file(target.parent) as temporary:
             yield temporary
             _flush(temporary)
@@ -92,6 +95,12 @@ def remove_own_temporaries() -> None:
     for temporary, process in list(_own_temporaries.items()):
         if process == os.getpid():
             _remove(temporary)
+
+
+@cache
+def _remove_leftovers_once(folder: Path) -> None:
+    """What an earlier process left goes when this one first writes there; looking costs time."""
+    remove_leftovers(folder)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -207,3 +207,28 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
         temporary.write_bytes(b"content")
         remove_leftovers(tmp_path)
     assert names(tmp_path) == [".somebody.partial", "living"]
+
+
+WRITE = """
+import sys
+from speech2face.files import write_whole
+write_whole(sys.argv[1], b"new")
+"""
+
+
+def test_the_next_process_that_writes_into_a_folder_removes_what_a_killed_one_left(
+    tmp_path: Path,
+) -> None:
+    killed = "import os, sys\nfrom speech2face.files import whole_file\n" + (
+        "with whole_file(sys.argv[1]) as temporary:\n"
+        "    temporary.write_bytes(b'half')\n    os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", killed, str(tmp_path / "a")])
+    assert ended.returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    with whole_file(tmp_path / "living") as temporary:  # of a process that lives: it stays
+        temporary.write_bytes(b"whole")
+        subprocess.run([sys.executable, "-c", WRITE, str(tmp_path / "b")], check=True)
+        assert not left.exists() and temporary.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "living"]

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.files import only_writer, remove_leftovers, whole_file, write_whole
+from speech2face.files import only_writer, whole_file, write_whole
 from speech2face.records import read_json_object
 
 FORMAT = 1
@@ -191,7 +191,6 @@ class Store:
         if todo:
             self.folder.mkdir(parents=True, exist_ok=True)
             with only_writer(self.folder), _mapping(compute, min(workers, len(todo))) as each:
-                remove_leftovers(self.folder)
                 self._read_ledgers()  # another process may have filled it meanwhile
                 for key in [key for key in missing if key in self]:
                     yield Outcome(todo.pop(key), key, was_kept=True)

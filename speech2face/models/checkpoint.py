@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from speech2face.configuration import require, restored, to_json
 from speech2face.errors import Speech2FaceError
-from speech2face.files import remove_leftovers, write_whole
+from speech2face.files import write_whole
 from speech2face.records import read_json_object
 
 FORMAT = 2
@@ -272,8 +272,7 @@ def _write_tensors(tensors: Tensors, directory: Path, name: str) -> _File:
 
 
 def _remove_unnamed(directory: Path, named: set[str]) -> None:
-    """Remove the tensor files of earlier checkpoints, and what a killed run left half-written."""
-    remove_leftovers(directory)
+    """Remove the tensor files of earlier checkpoints."""
     for path in directory.glob("*.safetensors"):
         if _FILE_NAME.fullmatch(path.name) and path.name not in named:
             path.unlink(missing_ok=True)
