@@ -50,3 +50,14 @@ def test_shares_that_are_none_are_refused(shares: dict[str, float]) -> None:
 def test_unsplit_samples_leak_nothing() -> None:
     samples = [Sample(id=name, person="p", voice=Path("a.wav"), split=None) for name in "ab"]
     check_disjoint([*samples, Sample(id="c", person="p", voice=Path("a.wav"), split="val")])
+
+
+@pytest.mark.parametrize(
+    ("second", "kind"),
+    [({"person": "p", "video": "w"}, "person 'p'"), ({"person": "q", "video": "v"}, "video 'v'")],
+)
+def test_a_person_or_a_video_in_two_splits_is_refused(second: dict[str, str], kind: str) -> None:
+    first = Sample(id="a", person="p", video="v", voice=Path("a.wav"), split="train")
+    other = Sample(id="b", voice=Path("b.wav"), split="test", **second)
+    with pytest.raises(Speech2FaceError, match=f"{kind} is in splits 'train' and 'test'"):
+        check_disjoint([first, other])
