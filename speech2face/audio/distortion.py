@@ -1,4 +1,4 @@
-"""What recordings do to a voice: a telephone, a room, noise, a microphone, clipping, a short cut.
+"""What recordings do to a voice: telephones, codecs, rooms, noise, microphones, clipping, a cut.
 
 The recipe of the embedded model compares each voice with distorted copies of itself, and fits the
 voice head such that it ignores what differs. Every function takes a waveform `[L]` at 16 kHz and
@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from speech2face.audio.codec import CODECS, through
 from speech2face.audio.io import SAMPLE_RATE, Waveform
 
 Distortion = Callable[[Waveform, np.random.Generator], Waveform]
@@ -40,6 +41,33 @@ def mu_law(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     rounded = np.round(compressed * 127) / 127
     expanded = np.sign(rounded) * np.expm1(np.abs(rounded) * np.log1p(MU)) / MU
     return telephone((peak * expanded).astype(np.float32), rng)
+
+
+def a_law(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A digital telephone in Europe: A-law at 8 kHz, encoded and decoded."""
+    return coded(waveform, ("A-law, 8 kHz",), rng)
+
+
+def mobile(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A mobile phone: AMR at its highest rate, the one of GSM, or at its lowest."""
+    return coded(waveform, ("AMR, 12.2 kbit/s", "AMR, 4.75 kbit/s"), rng)
+
+
+def internet(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A voice message, a call or a small file: Opus, MP3 or AAC at a low rate."""
+    return coded(waveform, ("Opus, 12 kbit/s", "MP3, 32 kbit/s", "AAC, 32 kbit/s"), rng)
+
+
+def coded(waveform: Waveform, codecs: Sequence[str], rng: np.random.Generator) -> Waveform:
+    """What is left of a voice by one of the codecs, chosen at random.
+
+    It is encoded with its loudest sample at one half of full scale, as codecs lose quiet voices,
+    and keeps the loudness that it had.
+    """
+    codec = CODECS[codecs[int(rng.integers(len(codecs)))]]
+    gain = np.float32(0.5 / max(float(np.abs(waveform).max()), 1e-9))
+    heard: Waveform = through(waveform * gain, codec) / gain
+    return heard
 
 
 def microphone(waveform: Waveform, rng: np.random.Generator) -> Waveform:
@@ -108,6 +136,9 @@ DISTORTIONS: Mapping[str, Distortion] = MappingProxyType(
     {
         "telephone": telephone,
         "mu_law": mu_law,
+        "a_law": a_law,
+        "mobile": mobile,
+        "internet": internet,
         "microphone": microphone,
         "room": room,
         "little_noise": little_noise,

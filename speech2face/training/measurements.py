@@ -5,8 +5,8 @@ render (the canonical true face, the teachers' faces) its pixels, landmarks and 
 one safetensors file per group of clips, written whole or not at all, so a killed run continues.
 
 The cache key is the content of the clips' files plus a fingerprint of the hearing: what the trunk
-gives for a test signal, and how speech is found. If only the hearing has changed, voices are
-measured again and pictures are kept.
+gives for a test signal and for every distortion of it, and how speech is found. If only the hearing
+has changed, voices are measured again and pictures are kept.
 """
 
 import hashlib
@@ -40,8 +40,9 @@ CANONICAL = "canonical"
 IMAGE_SIZE = 224  # pixels, both ways, of every render
 GROUP = 32  # clips per file
 N_LEAST = MIN_SECONDS * SAMPLE_RATE  # samples: what the trunk takes
-DISTORTION_PAIRS = (  # of each, one is used per voice
-    ("telephone", "mu_law"),
+DISTORTION_KINDS = (  # of each, one is used per voice
+    ("telephone", "mu_law", "a_law", "mobile"),
+    ("internet",),
     ("microphone", "room"),
     ("little_noise", "much_noise"),
     ("clipped", "short"),
@@ -175,17 +176,23 @@ def missing_file(sample: Sample, renders: Sequence[str]) -> Reason | None:
 
 
 def _probe(trunk: CompactVoiceEncoder) -> Tensor:
-    """What is heard in a test signal, `[S + 4]`.
+    """What is heard in a test signal and in its D distortions, `[(1 + D) S + 4]`.
 
-    The statistics change with the trunk, its front end and its windows; what follows them changes
-    with the way in which speech is found.
+    The statistics change with the trunk, its front end and its windows, and with the distortions;
+    what follows them changes with the way in which speech is found.
     """
     time = torch.arange(N_SAMPLES) / SAMPLE_RATE  # s
     tones = torch.sin(time * 1500) * torch.sin(time * 20) + 0.5 * torch.sin(time * 9000)
-    with torch.no_grad():
-        statistics = trunk.voice_statistics(0.1 * tones[None])[0]  # [S]
+    signal = (0.1 * tones).numpy()
+    copies = [DISTORTIONS[name](signal, np.random.default_rng(0)) for name in _used_distortions()]
+    heard = [_statistics(copy, trunk, N_LEAST) for copy in (signal, *copies)]
     finder = hashlib.sha256(FINDER.encode()).digest()[:4]
-    return torch.cat([statistics, torch.tensor(list(finder), dtype=statistics.dtype)])
+    return torch.cat([*heard, torch.tensor(list(finder), dtype=heard[0].dtype)])
+
+
+def _used_distortions() -> tuple[str, ...]:
+    """Their names, kind after kind."""
+    return tuple(name for kind in DISTORTION_KINDS for name in kind)
 
 
 def _measured_group(
@@ -314,14 +321,14 @@ def _measure_clip(
 
 
 def distorted_copies(speech: Waveform) -> list[Waveform]:
-    """One copy of a voice `[L]` for each of `DISTORTION_PAIRS`.
+    """One copy of a voice `[L]` for each of `DISTORTION_KINDS`.
 
-    Which of a pair it is, and how strong, follows from the samples themselves, so that the same
-    voice always has the same copies.
+    Which one of its kind it is, and how strong, follows from the samples themselves, so that the
+    same voice always has the same copies.
     """
     digest = hashlib.sha256(speech.tobytes()).digest()
     rng = np.random.default_rng(list(digest))
-    return [DISTORTIONS[pair[rng.integers(2)]](speech, rng) for pair in DISTORTION_PAIRS]
+    return [DISTORTIONS[kind[rng.integers(len(kind))]](speech, rng) for kind in DISTORTION_KINDS]
 
 
 def _hear(speech: Waveform, trunk: CompactVoiceEncoder) -> dict[str, Tensor]:
