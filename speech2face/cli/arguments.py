@@ -1,4 +1,4 @@
-"""What options accept. A value that makes no sense is refused before any work begins."""
+"""Types of options, for argparse: a value that makes no sense is refused before any work begins."""
 
 import argparse
 import math
@@ -18,7 +18,7 @@ def path(text: str) -> Path:
 
 
 def file_name(text: str) -> str:
-    """A file or folder, or a word in its place, as it was typed."""
+    """The name of a file or folder, or a word that may stand in its place, as it was typed."""
     if not text:
         raise argparse.ArgumentTypeError("an empty text is not the name of a file")
     if len(os.fsencode(text)) > _MAX_PATH_BYTES:
@@ -50,17 +50,17 @@ def seed(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """A number of things, which may be none."""
+    """A number of things, zero or more."""
     return _whole_number(text, 0, 1_000_000)
 
 
 def positive_count(text: str) -> int:
-    """A number of things, at least one."""
+    """A number of things, one or more."""
     return _whole_number(text, 1, 1_000_000_000)
 
 
 def device(text: str) -> str:
-    """Where torch computes."""
+    """The device on which torch computes."""
     kind, _, index = text.partition(":")
     if text not in ("auto", "cpu", "cuda") and not (kind == "cuda" and index.isdecimal()):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not auto, cpu, cuda or cuda:N")
@@ -79,7 +79,7 @@ def _number(text: str, low: float, high: float) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not low <= value <= high:  # NaN is not either
+    if not low <= value <= high:  # NaN fails this comparison, so it is refused as well
         raise argparse.ArgumentTypeError(
             f"{_shown(text)} is not a number between {low:g} and {high:g}"
         )
@@ -89,7 +89,7 @@ def _number(text: str, low: float, high: float) -> float:
 def _whole_number(text: str, low: int, high: int) -> int:
     try:
         value = int(text)
-    except ValueError:  # also of more than 4,300 digits
+    except ValueError:  # Python also raises it for more than 4,300 digits
         value = low - 1
     if not low <= value <= high:
         raise argparse.ArgumentTypeError(

@@ -6,7 +6,8 @@ from typing import Any
 from speech2face.cli.arguments import file_name, sha256
 from speech2face.extras import missing_extra
 
-# Those of `vgg_face_convert.LAYOUTS`, which would load torch; a test compares the two.
+# The same as `vgg_face_convert.LAYOUTS`, which cannot be imported here because that loads torch.
+# A test compares the two.
 LAYOUTS = ("auto", "pytorch", "matconvnet", "numpy")
 
 DESCRIPTION = """\
@@ -36,14 +37,14 @@ def add_parser(subparsers: Any) -> None:
         "--layout",
         default="auto",
         choices=LAYOUTS,
-        help="format of the source (default: found from its content)",
+        help="format of the source (default: recognised by its content)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert and say what was written; exit status 0."""
+    """Convert and print what was written; the exit status is 0."""
     try:
         from speech2face.face.vgg_face_convert import convert
     except ModuleNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""`speech2face default-model`: from the clips of the authors' page to the embedded model."""
+"""`speech2face default-model`: train the embedded model on the clips of the authors' page."""
 
 import argparse
 import importlib.util
@@ -16,13 +16,13 @@ from speech2face.extras import missing_extra
 DESCRIPTION = """\
 Train the embedded model from the clips of the paper's project page, and write
 
-  OUT/default.onnx                 what hears: a voice becomes a face feature
-  OUT/default-face.onnx            what draws: a face feature becomes a face
+  OUT/default.onnx                 the graph that hears: from a voice to a face feature
+  OUT/default-face.onnx            the graph that draws: from a face feature to a face
   OUT/default.json                 the card: digests, licence, provenance, recipe
-  OUT/default-photo.safetensors    what lets it make faces from photos as well (F2F)
+  OUT/default-photo.safetensors    the photo map, which is needed for faces from photos (F2F)
 
-DIR is a checkout of the page's repository, or the prepared folder (with manifest.jsonl). Only its
-train clips are learned from; test is never opened.
+DIR is a checkout of the page's repository, or the prepared folder (with manifest.jsonl). The model
+learns from the train clips only; the test clips are never opened.
 """
 EPILOG = """\
 examples:
@@ -30,8 +30,9 @@ examples:
   speech2face default-model --data speech2face.github.io --out made --run-dir runs/again
   speech2face default-model --config configs/embedded.toml --dry-run
 
-The same command goes on where it was stopped, and ends with the same weights. The clips carry no
-licence and show people who were not asked: the weights are for research, non-commercial use.
+If the command was stopped, the same command continues, and ends with the same weights. The clips
+have no licence and show people who were not asked, so use the weights only for research that is not
+commercial.
 """
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME, VERSION = "default", 1
@@ -77,10 +78,13 @@ def add_parser(subparsers: Any) -> None:
         type=path,
         default=Path("runs") / NAME,
         metavar="R",
-        help="new, or one to be continued (runs/default)",
+        help="run directory: a new one, or one to continue (default: runs/default)",
     )
     parser.add_argument(
-        "--out", type=path, metavar="OUT", help="folder of the model (that of the package's own)"
+        "--out",
+        type=path,
+        metavar="OUT",
+        help="folder for the model (default: the package's own, in a checkout)",
     )
     parser.add_argument("--force", action="store_true", help="replace a model that exists")
     add_settings(parser, defaults="the recipe", example="voice.gain=0.7")
@@ -88,7 +92,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, export, say where the model is."""
+    """Train, export and print where the model is."""
     require_extra()
     from speech2face.training.recipes.embedded import EmbeddedConfig
 
@@ -103,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
-    """Train and release; the file of the graph."""
+    """Train the model and write its files; returns the path of the graph that hears."""
     import torch
 
     from speech2face.audio.segment import N_SAMPLES, tile_to
@@ -151,7 +155,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
 
 
 def _free_folder(arguments: argparse.Namespace) -> Path:
-    """Where the model goes; everything that can be refused before the training is refused here."""
+    """The folder for the model. Whatever can be refused before the training is refused here."""
     if arguments.data is None:
         raise Speech2FaceError("--data is missing", "add --data and the folder of the clips")
     if arguments.out is None and not _is_checkout():
@@ -160,7 +164,8 @@ def _free_folder(arguments: argparse.Namespace) -> Path:
     out: Path = PACKAGE / "assets" if arguments.out is None else arguments.out
     card = out / f"{NAME}.json"
     if card.exists() and not arguments.force:
-        raise Speech2FaceError("a model is there", "give --force, or another --out", str(card))
+        problem = "there is a model already"
+        raise Speech2FaceError(problem, "give --force, or another --out", str(card))
     return out
 
 
@@ -169,14 +174,14 @@ def _is_checkout() -> bool:
 
 
 def _require_instruments() -> None:
-    """Raise now, and not after hours, if what comes at the end is not installed."""
+    """Raise at the start, and not after hours, if a package of the last stages is missing."""
     for module, extra in (("onnx", "train"), ("dlib", "face")):
         if importlib.util.find_spec(module) is None:
             raise missing_extra(module, extra)
 
 
 def _commit() -> str:
-    """Commit of the checkout that made the model, marked `-dirty` if files were changed."""
+    """Git commit of the checkout, with `-dirty` added if it has uncommitted changes."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
     if not _is_checkout():
         return "unknown"

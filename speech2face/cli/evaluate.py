@@ -1,4 +1,4 @@
-"""`speech2face evaluate`: features and faces in, one report out."""
+"""`speech2face evaluate`: write a report from features and faces, or from a model and clips."""
 
 import argparse
 import logging
@@ -11,23 +11,26 @@ from speech2face.cli import arguments as options
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
-Measure what a model made, and write OUT/results.json, OUT/report.md and OUT/report.html.
+Measure what a model made, and write OUT/results.json, OUT/report.md and OUT/report.html. There are
+two ways to use it.
 
-Two files or folders of `extract`: PREDICTED, what was made from voices, and REFERENCE, the true
-photos of the same clips; with --protocols, a list of
+1. Give two files or folders that `speech2face extract` wrote: PREDICTED, which was made from
+voices, and REFERENCE, which was read from the true photos of the same clips. --protocols is a list
+of these:
   similarity, retrieval, matching, verification, stability, projection   from features
   labels                      from a label file with columns NAME and generated_NAME
   images, craniofacial, attributes                                       from folders of faces
 
-Or the whole report at once, for a model and a set of clips: --authors-page, --manifest or
---invented. It extracts what it needs into OUT, and goes on where it was stopped.
+2. Give a set of clips, by --authors-page, --authors-voxceleb, --manifest or --invented, to get the
+whole report on a model. What the report needs is extracted into OUT. If the command was stopped,
+the same command continues.
 """
 EPILOG = """\
 examples:
   speech2face evaluate voices photos --out report
   speech2face evaluate voices photos --protocols retrieval,matching --labels labels.csv --out report
   speech2face evaluate --authors-page data/authors_page --split val --out report
-  speech2face evaluate --invented --out report         a tiny world of drawn people
+  speech2face evaluate --invented --out report         drawn people with synthetic voices
 
 A report of real clips shows photographs of people: keep it to yourself.
 """
@@ -45,20 +48,26 @@ def add_parser(subparsers: Any) -> None:
     )
     path: dict[str, Any] = {"type": options.path}
     parser.add_argument(
-        "predicted", nargs="?", metavar="PREDICTED", help="made from voices", **path
+        "predicted", nargs="?", metavar="PREDICTED", help="what was made from voices", **path
     )
-    parser.add_argument("reference", nargs="?", metavar="REFERENCE", help="true photos", **path)
-    parser.add_argument("--out", required=True, metavar="OUT", help="folder of the report", **path)
+    parser.add_argument(
+        "reference", nargs="?", metavar="REFERENCE", help="what was read from true photos", **path
+    )
+    parser.add_argument("--out", required=True, metavar="OUT", help="folder for the report", **path)
     parser.add_argument("--force", action="store_true", help="replace a report that exists")
     parser.add_argument(
-        "--seed", type=options.seed, default=0, metavar="S", help="of all draws (0)"
+        "--seed",
+        type=options.seed,
+        default=0,
+        metavar="S",
+        help="seed of everything random (default: 0)",
     )
     parser.add_argument(
         "--workers",
         type=options.positive_count,
         default=2,
         metavar="N",
-        help="processes for pictures (2)",
+        help="processes that read pictures (default: 2)",
     )
     parser.add_argument(
         "--curves", type=options.named_path, action="append", default=[], metavar="NAME=STATS",
@@ -66,15 +75,23 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     features = parser.add_argument_group("with PREDICTED and REFERENCE")
     features.add_argument(
-        "--protocols", metavar="LIST", help="comma-separated (all that the inputs allow)"
+        "--protocols",
+        metavar="LIST",
+        help="names with commas in between (default: similarity, retrieval, matching, "
+        "verification, projection)",
     )
-    features.add_argument("--labels", metavar="F", help="CSV or JSONL of columns by clip", **path)
     features.add_argument(
-        "--label-key", choices=("id", "person"), default="id", help="column that names (id)"
+        "--labels", metavar="F", help="CSV or JSONL file with labels of the clips", **path
     )
-    features.add_argument("--columns", metavar="LIST", help="label columns to use (all)")
     features.add_argument(
-        "--distractors", metavar="F", help="features of further people's photos", **path
+        "--label-key",
+        choices=("id", "person"),
+        default="id",
+        help="the column that says to which clip, or to which person, a row belongs (default: id)",
+    )
+    features.add_argument("--columns", metavar="LIST", help="label columns to use (default: all)")
+    features.add_argument(
+        "--distractors", metavar="F", help="features of photos of other people", **path
     )
     features.add_argument(
         "--training", metavar="F", help="features of training photos, for the mean face", **path
@@ -83,44 +100,59 @@ def add_parser(subparsers: Any) -> None:
         "--canonical", metavar="DIR", help="faces from the true photos, for craniofacial", **path
     )
     features.add_argument(
-        "--distance", choices=("cosine", "euclidean", "manhattan"), default="cosine"
+        "--distance",
+        choices=("cosine", "euclidean", "manhattan"),
+        default="cosine",
+        help="distance between two features (default: cosine)",
     )
     whole = parser.add_argument_group("for a model and clips")
     corpus = whole.add_mutually_exclusive_group()
-    corpus.add_argument("--authors-page", metavar="DIR", help="clips of the paper's page", **path)
+    corpus.add_argument(
+        "--authors-page", metavar="DIR", help="clips of the paper's project page", **path
+    )
     corpus.add_argument(
         "--authors-voxceleb",
         metavar="DIR",
-        help="VoxCeleb clips of a checkout of that page",
+        help="VoxCeleb clips in a checkout of that page",
         **path,
     )
-    corpus.add_argument("--manifest", metavar="F", help="JSONL, one clip per line", **path)
-    corpus.add_argument("--invented", action="store_true", help="a tiny world of drawn people")
-    whole.add_argument("--split", choices=SPLITS, default="test", help="which clips (test)")
+    corpus.add_argument(
+        "--manifest", metavar="F", help="a JSONL file with one clip per line", **path
+    )
+    corpus.add_argument(
+        "--invented", action="store_true", help="drawn people with synthetic voices; needs no data"
+    )
+    whole.add_argument(
+        "--split", choices=SPLITS, default="test", help="the clips to use (default: test)"
+    )
     whole.add_argument(
         "--model",
         metavar="M",
         type=options.file_name,
-        help="exported model file (the embedded one)",
+        help="exported model file (default: the embedded one)",
     )
     whole.add_argument(
         "--faces", type=options.named_path, action="append", default=[], metavar="NAME=DIR",
-        help="a further system: ID.png or ID.jpg of every clip; may be repeated",
+        help="another system's faces: ID.png or ID.jpg for every clip; may be repeated",
     )  # fmt: skip
     whole.add_argument(
         "--f2f",
         metavar="DIR",
-        help="our decoder's faces of the photos (made by the model, if it can)",
+        help="faces that our decoder made from the photos (default: the model makes them, if it "
+        "has a photo map)",
         **path,
     )
     whole.add_argument(
-        "--same-speaker", metavar="DIR", help="LibriSpeech, for stability over utterances", **path
+        "--same-speaker",
+        metavar="DIR",
+        help="folder of LibriSpeech, to measure whether utterances of one speaker give one face",
+        **path,
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, write the report, say where it is; 1 if clips had to be left out."""
+    """Evaluate, write the report and print where it is; 1 if clips had to be left out."""
     corpora = ("authors_page", "authors_voxceleb", "manifest", "invented")
     has_clips = any(getattr(arguments, corpus) for corpus in corpora)
     if has_clips == bool(arguments.predicted):
@@ -130,10 +162,12 @@ def run(arguments: argparse.Namespace) -> int:
             "--manifest and --invented",
         )
     if arguments.predicted and not arguments.reference:
-        raise Speech2FaceError("there is no REFERENCE", "give the true photos' features as well")
+        problem = "there is no REFERENCE"
+        raise Speech2FaceError(problem, "give the features of the true photos as well")
     report = arguments.out / "report.html"
     if report.exists() and not arguments.force:
-        raise Speech2FaceError("the report exists", "give --force, or another --out", str(report))
+        problem = "the report exists already"
+        raise Speech2FaceError(problem, "give --force, or another --out", str(report))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -146,7 +180,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate_clips(arguments: argparse.Namespace) -> Mapping[str, str]:
-    """Report on a model and clips; what had to be left out, with the reason."""
+    """Report on a model and clips; returns the clips left out, each with the reason."""
     from speech2face.inference.pipeline import load_model
     from speech2face.progress import Progress
     from speech2face.report.clips import Settings, report_on_clips
@@ -174,7 +208,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 
 def _photos(arguments: argparse.Namespace, pipeline: Any) -> Any:
-    """The model for photos, if it came with a photo map and no folder of F2F is given."""
+    """The model for photos; None if it has no photo map, or if --f2f gives such faces."""
     from speech2face.inference.photo import photo_map_path_of, photo_pipeline_of
 
     if arguments.f2f is not None or not photo_map_path_of(arguments.model).is_file():
@@ -183,7 +217,7 @@ def _photos(arguments: argparse.Namespace, pipeline: Any) -> Any:
 
 
 def _clips(arguments: argparse.Namespace) -> Any:
-    """What to evaluate on, in the words of the report."""
+    """The clips, distractors and voices to evaluate on, with the name of the corpus."""
     from speech2face.data import authors_page, authors_voxceleb, invented, librispeech
     from speech2face.data.manifest import read_manifest
     from speech2face.report.clips import Clips
@@ -215,13 +249,13 @@ def _clips(arguments: argparse.Namespace) -> Any:
         )
     voices = []
     if arguments.same_speaker:
-        # Only readers that LibriSpeech itself keeps out of training.
+        # Only readers of the parts of LibriSpeech that are not meant for training.
         voices = [v for v in librispeech.read(arguments.same_speaker) if v.split == "test"]
     return Clips(chosen, corpus, distractors, voices)
 
 
 def _curves(arguments: argparse.Namespace) -> list[Any]:
-    """The section of training curves, where any are given."""
+    """The section of training curves, or an empty list if no curves are given."""
     from speech2face.report.training import training_section
 
     runs = dict(arguments.curves)
@@ -232,7 +266,7 @@ def _curves(arguments: argparse.Namespace) -> list[Any]:
 
 
 def _evaluate_features(arguments: argparse.Namespace) -> Mapping[str, str]:
-    """Report on two feature files; clips that the picture protocols had to leave out."""
+    """Report on two feature files; returns the clips that the picture protocols left out."""
     from speech2face.evaluation.comparison import Comparison
     from speech2face.report.document import Report, write_report
     from speech2face.report.sections import PROTOCOLS, sections_of
@@ -276,7 +310,7 @@ def _evaluate_features(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 
 def _protocols(arguments: argparse.Namespace, known: Sequence[str]) -> list[str]:
-    """The protocols asked for; all feature protocols that can be run, unless any is named."""
+    """The protocols asked for; if none is named, those that need nothing but features."""
     if arguments.protocols is None:
         return ["similarity", "retrieval", "matching", "verification", "projection"]
     names = [name.strip() for name in arguments.protocols.split(",") if name.strip()]
@@ -287,7 +321,7 @@ def _protocols(arguments: argparse.Namespace, known: Sequence[str]) -> list[str]
 
 
 def _features(path: Path) -> Any:
-    """A feature file, or that of an extraction's folder."""
+    """The features of a file, or of a folder that `extract` wrote."""
     from speech2face.evaluation.features import FeatureSet
     from speech2face.inference.extract import FEATURES
 
@@ -297,13 +331,13 @@ def _features(path: Path) -> Any:
 def _labels(
     arguments: argparse.Namespace, predicted: Any, distractors: Any
 ) -> dict[str, dict[str, str]]:
-    """Label columns by name, each by the id of a clip, or of a distractor if it is labelled too."""
+    """For each label column, the label of each clip by its id, and of each distractor."""
     from speech2face.evaluation.features import Labels
 
     if arguments.labels is None:
         if arguments.columns:
             raise Speech2FaceError(
-                "label columns without a label file", "give --labels, or leave --columns out"
+                "--columns is given without a label file", "give --labels, or leave --columns out"
             )
         return {}
     labels = Labels.read(arguments.labels, key=arguments.label_key)
@@ -314,7 +348,7 @@ def _labels(
 
     columns = {}
     for name in wanted:
-        of_clips = labels.column(name, keys(predicted))  # refuses a file that knows no clip
+        of_clips = labels.column(name, keys(predicted))  # raises if the file has none of the clips
         columns[name] = dict(zip(predicted.ids.tolist(), of_clips.tolist(), strict=True))
         if distractors is not None:
             columns[name] |= {
@@ -327,9 +361,10 @@ def _labels(
 def _of_pictures(
     arguments: argparse.Namespace, comparison: Any, names: Sequence[str], left_out: dict[str, str]
 ) -> Any:
-    """The same clips by what instruments read in the faces of both extractions; None if not asked.
+    """A comparison of the same clips by their pictures; None if no protocol needs pictures.
 
-    Clips of which a picture cannot be read are noted in `left_out`.
+    The pictures are the faces in the folders of PREDICTED and REFERENCE. A clip with a picture that
+    cannot be read is entered into `left_out`, with the reason.
     """
     if not names:
         return None
@@ -342,7 +377,7 @@ def _of_pictures(
     for path in (arguments.predicted, arguments.reference):
         if not path.is_dir():
             raise Speech2FaceError(
-                f"{', '.join(names)} look at faces, and this is a file",
+                f"a folder of faces is needed for {', '.join(names)}, and this is a file",
                 "give the folder that `speech2face extract` made",
                 str(path),
             )
@@ -363,7 +398,7 @@ def _of_pictures(
             print(f"{faces.paths[place]}: {why}; the clip is left out", file=sys.stderr)
     rows = np.flatnonzero(np.all([faces.readable for faces in read.values()], axis=0))
     if not len(rows):
-        raise Speech2FaceError("not one clip has readable pictures", "look at the folders of faces")
+        raise Speech2FaceError("no clip has readable pictures", "check the folders of faces")
     true, made, *canonical = (faces.take(rows) for faces in read.values())
     systems = [System.of_readings("from voices", made.together(), made.paths)]
     for faces in canonical or [true]:
@@ -384,7 +419,7 @@ def _of_pictures(
 
 
 def _facts(arguments: argparse.Namespace, comparison: Any, made: Any, true: Any) -> dict[str, str]:
-    """What was measured on what; `made` and `true` are where the features come from."""
+    """The facts at the head of the report; `made` and `true` say where the features come from."""
     distractors = comparison.distractors
     return {
         "predicted": str(arguments.predicted),

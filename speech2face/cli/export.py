@@ -1,4 +1,4 @@
-"""`speech2face export`: the run directory of a finished training in, a model file out."""
+"""`speech2face export`: write a model file from the run directory of a finished training."""
 
 import argparse
 from pathlib import Path
@@ -12,19 +12,20 @@ from speech2face.errors import Speech2FaceError
 from speech2face.models.hub import face_graph_path
 
 DESCRIPTION = """\
-Write the model of a finished run, of `speech2face default-model` or of `speech2face train`:
+Write the model of a finished run of `speech2face default-model` or `speech2face train`:
 
-  OUT.onnx                 what hears: a voice becomes a face feature
-  OUT-face.onnx            what draws: a face feature becomes a face
+  OUT.onnx                 the graph that hears: from a voice to a face feature
+  OUT-face.onnx            the graph that draws: from a face feature to a face
   OUT.json                 the card: digests, licence, provenance, recipe
-  OUT-photo.safetensors    what lets it make faces from photos as well (F2F); of default-model only
+  OUT-photo.safetensors    the photo map, for faces from photos (F2F); only after default-model
 
-The paper's two networks are trained by themselves: RUN is that of the voice encoder, and
---face-decoder and --features say what belongs to it. The mean face is that of the training
-features; the spread of equally likely faces is measured on the validation features.
+The two networks of the paper are trained separately. For these, RUN is the run directory of the
+voice encoder, --face-decoder that of the face decoder, and --features the folder that both were
+trained on. The mean face is the mean of the training features; the spread of equally likely faces
+is measured on the validation features.
 """
 EPILOG = """\
-example:
+examples:
   speech2face export runs/mine mine.onnx --licence "research only" --check voice.ogg
   speech2face reconstruct voice.ogg --model mine.onnx --out faces
   speech2face export runs/voice paper.onnx --face-decoder runs/face --features features
@@ -36,20 +37,24 @@ def add_parser(subparsers: Any) -> None:
     """Add `export`."""
     parser = subparsers.add_parser(
         "export",
-        help="make a model file of a finished training",
+        help="write the model file of a finished training",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dir", type=path, metavar="RUN", help="directory of the training")
+    parser.add_argument("run_dir", type=path, metavar="RUN", help="run directory of the training")
     parser.add_argument("out", type=path, metavar="OUT.onnx", help="the file to write")
-    parser.add_argument("--licence", default=NOT_STATED, help="terms of the weights")
-    parser.add_argument("--trained-on", default=NOT_STATED, help="the data, in a few words")
+    parser.add_argument(
+        "--licence", default=NOT_STATED, help="licence of the weights, for the card"
+    )
+    parser.add_argument(
+        "--trained-on", default=NOT_STATED, help="the training data in a few words, for the card"
+    )
     parser.add_argument(
         "--check",
         type=file_name,
         metavar="VOICE",
-        help="hold the file to torch on this recording, not on noise",
+        help="compare the file with torch on this recording (default: on noise)",
     )
     parser.add_argument(
         "--face-decoder",
@@ -61,14 +66,14 @@ def add_parser(subparsers: Any) -> None:
         "--features",
         type=path,
         metavar="DIR",
-        help="features that the paper's networks were trained on",
+        help="folder of features that the paper's networks were trained on",
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export and say what was written; exit status 0."""
+    """Export and print what was written; the exit status is 0."""
     out: Path = arguments.out
     _refuse_place(out, force=arguments.force)
     require_extra()
@@ -78,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     from speech2face.models.checkpoint import has_checkpoint
 
     speech = _speech(arguments.check)
-    is_of_paper = has_checkpoint(arguments.run_dir)  # the embedded model's is in a folder of it
+    # The run directory of the embedded model has its checkpoint in a folder inside.
+    is_of_paper = has_checkpoint(arguments.run_dir)
     model, photo, said, recipe = (_paper if is_of_paper else _embedded)(arguments)
     terms = {"name": out.stem, "licence": arguments.licence, "trained_on": arguments.trained_on}
     written = release(
@@ -94,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _embedded(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any], Any]:
-    """Model, photo map, what the model says of itself, and its settings."""
+    """The embedded model of a run: model, photo map, entries of its card, and settings."""
     from speech2face.configuration import to_json
     from speech2face.face.encoder import DlibFaceEncoder
     from speech2face.training.recipes.embedded import load_embedded
@@ -110,14 +116,14 @@ def _embedded(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any], 
 
 
 def _paper(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any], Any]:
-    """The same of the paper's two networks, which have no photo map."""
+    """The same four for the paper's two networks, which have no photo map."""
     from speech2face.records import read_json_object
     from speech2face.training.paper_model import paper_model
     from speech2face.training.tracking import CONFIG
 
     if arguments.face_decoder is None or arguments.features is None:
         problem = "a voice encoder alone draws no face"
-        remedy = "add --face-decoder and --features, the folders of its training"
+        remedy = "add --face-decoder, the run of its face decoder, and --features, their features"
         raise Speech2FaceError(problem, remedy, str(arguments.run_dir))
     model = paper_model(arguments.run_dir, arguments.face_decoder, arguments.features)
     record = read_json_object(arguments.run_dir / CONFIG)
@@ -130,14 +136,16 @@ def _paper(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any], Any
 
 def _refuse_place(out: Path, *, force: bool) -> None:
     if out.suffix != ".onnx":
-        raise Speech2FaceError("is no name of a model file", "end it in .onnx", str(out))
+        problem = "this is not the name of a model file"
+        raise Speech2FaceError(problem, "give a name that ends in .onnx", str(out))
     for file in (out, face_graph_path(out), out.with_suffix(".json")):
         if file.exists() and not force:
-            raise Speech2FaceError("the file exists", "give --force, or another name", str(file))
+            problem = "the file exists already"
+            raise Speech2FaceError(problem, "give --force, or another name", str(file))
 
 
 def _speech(voice: str | None) -> Any:
-    """Samples `[1, L]` of a recording, or noise as loud as speech."""
+    """The samples of a recording, `[1, L]`, or noise as loud as speech if none is given."""
     import torch
 
     if voice is None:

@@ -1,4 +1,4 @@
-"""`speech2face extract`: a manifest in, features and faces out."""
+"""`speech2face extract`: compute features and faces of the clips of a manifest."""
 
 import argparse
 import sys
@@ -9,13 +9,15 @@ from speech2face.cli.arguments import exaggeration, file_name, path, seconds
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
-Run a model over the clips of a manifest and keep what evaluation reads:
+Run a model on every clip of a manifest and write what `speech2face evaluate` reads:
 OUT/features.safetensors, OUT/faces/ID.png and OUT/extract.json.
 
-MODEL is an exported model (a file, or `default`), which hears the voices; with --pictures its
-decoder looks at pictures instead (F2F). Or it is a recogniser, `dlib` or `sface`, which looks at
-pictures only. They are face (the true photo), canonical (the authors' F2F), the name of another
-system's renders in the manifest, or a folder of ID.png or ID.jpg.
+MODEL is an exported model: a file, or `default`. It hears the voices; with --pictures it makes its
+faces from pictures instead (F2F). MODEL can also be a recogniser, `dlib` or `sface`, which reads
+pictures only.
+
+WHICH pictures: `face` for the true photos, `canonical` for the authors' F2F, the name of another
+system's renders in the manifest, or a folder with ID.png or ID.jpg.
 
 MANIFEST is a JSONL file, or a folder with the clips of the authors' page.
 """
@@ -27,8 +29,8 @@ examples:
   speech2face extract dlib manifest.jsonl photos
   speech2face extract dlib manifest.jsonl theirs --pictures renders/
 
-The same command goes on where it was stopped. A clip that cannot be used is named with its reason,
-here and in OUT/extract.json; the others are still done, and the exit status is 1.
+If the command was stopped, the same command continues. A clip that cannot be used is left out, and
+OUT/extract.json gives the reason; the others are still done, and the exit status is 1.
 """
 RECOGNISERS = ("dlib", "sface")
 
@@ -37,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `extract`."""
     parser = subparsers.add_parser(
         "extract",
-        help="features and faces of every clip of a manifest",
+        help="compute features and faces of every clip of a manifest",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -45,37 +47,41 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "model", type=file_name, metavar="MODEL", help="exported model, `default`, dlib or sface"
     )
-    parser.add_argument("manifest", type=path, metavar="MANIFEST", help="JSONL, or a folder")
-    parser.add_argument("out", type=path, metavar="OUT", help="folder of the extraction")
-    parser.add_argument("--split", choices=("train", "val", "test"), help="only these clips")
+    parser.add_argument(
+        "manifest", type=path, metavar="MANIFEST", help="JSONL file, or a folder of clips"
+    )
+    parser.add_argument("out", type=path, metavar="OUT", help="folder for what is computed")
+    parser.add_argument(
+        "--split", choices=("train", "val", "test"), help="the clips to use (default: all)"
+    )
     parser.add_argument(
         "--exaggeration",
         type=exaggeration,
         metavar="A",
-        help="0 none, 1.4 strong (the model's own)",
+        help="0 for none, 1.4 for strong exaggeration (default: the model's own)",
     )
     parser.add_argument(
         "--seconds",
         type=seconds,
         metavar="S",
-        help="hear S seconds from where sound begins, such as 3 (all)",
+        help="hear only the first S seconds of speech, for example 3 (default: all)",
     )
     parser.add_argument(
         "--halves",
         action="store_true",
-        help="each half of an utterance by itself: ID_half1, _half2",
+        help="use each half of an utterance as a clip of its own: ID_half1, ID_half2",
     )
     parser.add_argument(
         "--pictures",
         type=file_name,
         metavar="WHICH",
-        help="what is looked at (a recogniser: face), or a folder",
+        help="pictures to read (default for a recogniser: face)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Extract every clip; 1 when any could not be used."""
+    """Extract every clip; the exit status is 1 if any could not be used."""
     from speech2face.inference.extract import extract, items_of
     from speech2face.progress import Progress
 
@@ -100,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read(manifest: Path) -> Any:
-    """Samples of a manifest, or of a folder of the authors' page."""
+    """The samples of a manifest, or of a folder with the clips of the authors' page."""
     from speech2face.data import authors_page
     from speech2face.data.manifest import read_manifest
 
@@ -120,10 +126,10 @@ def _extractor(arguments: argparse.Namespace) -> Any:
             clip_seconds=arguments.seconds,
         )
     if arguments.exaggeration is not None or arguments.seconds is not None or arguments.halves:
-        looks = arguments.model if is_recogniser else "--pictures"
+        cause = arguments.model if is_recogniser else "--pictures"
         raise Speech2FaceError(
-            f"{looks} looks at pictures and hears nothing",
-            "leave --exaggeration, --seconds and --halves out, or let a model hear the voices",
+            f"with {cause}, pictures are read and no voice is heard",
+            "leave --exaggeration, --seconds and --halves out, or use a model that hears voices",
         )
     which = arguments.pictures or "face"
     folder = Path(which) if Path(which).is_dir() else None

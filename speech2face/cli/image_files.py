@@ -1,4 +1,4 @@
-"""What the commands that write one image per input file share: names, folders, images."""
+"""Names, folders and files of images, for the commands that write one image per input file."""
 
 import json
 import os
@@ -20,13 +20,15 @@ _MAX_NAME_BYTES = 230  # file systems allow 255, and `.likely-1.png` is appended
 
 
 def image_names(files: Sequence[str]) -> dict[str, str]:
-    """Name of each file's image without `.png`, by file; no two alike, whatever the order.
+    """For each file the name of its image, without `.png`. No two are alike.
 
-    It is the shortest of these that no other file has: the stem; the file name; the file name
-    with its folder's name in front; with the names of two folders in front, and so on. Capital and
-    small letters count as equal, as they do in some file systems. A name too long for a file, and
-    one that cannot be told apart in this way, is shortened and ends in a hash of the path. A file
-    named twice is kept once; standard input, `-`, is called `stdin`.
+    The order of the files makes no difference.
+
+    The name is the shortest of these that no other file has: the file name without its ending; the
+    file name; the file name after the name of its folder; after the names of two folders, and so
+    on. Capital and small letters count as equal, as they do in some file systems. A name that is
+    too long for a file, or that is still not unique, is shortened and ends in a hash of the path. A
+    file that is given twice is kept once. Standard input, `-`, is called `stdin`.
     """
     given: dict[str, str] = {}
     for file in files:
@@ -39,7 +41,7 @@ def image_names(files: Sequence[str]) -> dict[str, str]:
             if taken[_ending(path, depth).casefold()] == 1:
                 names[path] = _ending(path, depth)
     taken = Counter(name.casefold() for name in names.values())
-    for path in given:  # names of two depths may meet, where a file's own name has a hyphen
+    for path in given:  # a file name with a hyphen may equal another one with its folder in front
         name = names.get(path)
         if name is None or taken[name.casefold()] > 1 or _n_bytes(name) > _MAX_NAME_BYTES:
             names[path] = _shortened(Path(path).stem, sha256_of(os.fsencode(path))[:8])
@@ -57,15 +59,15 @@ def _n_bytes(name: str) -> int:
 
 
 def _ending(path: str, depth: int) -> str:
-    """The stem at depth 0; from there on the file name after `depth - 1` names of folders."""
+    """The stem at depth 0; at greater depth the file name after `depth - 1` names of folders."""
     return "-".join(Path(path).parts[-depth:]) if depth else Path(path).stem
 
 
 def writable_folder(name: str) -> Path:
-    """The folder, made if need be.
+    """The folder, which is made if it is missing.
 
     Raises:
-        Speech2FaceError: no image could be written there; so no work is done in vain.
+        Speech2FaceError: no image can be written there. This is found before any work is done.
     """
     folder = Path(name)
     try:
@@ -84,13 +86,16 @@ def each_file(
     *,
     as_json: bool,
 ) -> int:
-    """Make the images of every file and print what each gave; 1 when any could not be done.
+    """Make the images of every file and print the result of each.
 
     Args:
-        names: image name by file.
-        noun: what the files are; in its JSON line, the key of the file.
-        make: writes the images of a file under a name, and returns what its JSON line says.
-        as_json: print that line, else the images' paths.
+        names: for each file the name of its image.
+        noun: what the files are, such as `voice`; also the key of the file in its JSON line.
+        make: takes a file and a name, writes the images, and returns the content of the JSON line.
+        as_json: print that line instead of the paths of the images.
+
+    Returns:
+        The exit status: 1 if any file could not be done, else 0.
     """
     n_failed = 0
     with Progress(len(names), unit=f"{noun}s") as progress:
@@ -121,7 +126,7 @@ def refuse_existing(paths: Sequence[Path], file: str, *, force: bool) -> None:
 
 
 def png_text(notice: str, face: Face, card: ModelCard) -> dict[str, str]:
-    """The text inside an image: what it is, which model made it, and with which exaggeration."""
+    """The text inside an image: what it shows, which model made it, and with which exaggeration."""
     return {
         "Description": notice,
         "Software": f"speech2face {__version__}",
@@ -132,7 +137,7 @@ def png_text(notice: str, face: Face, card: ModelCard) -> dict[str, str]:
 
 
 def write_png(destination: Path, image: Any, text: dict[str, str]) -> None:
-    """Write an image with text inside, whole or not at all."""
+    """Write an image with text inside it. The file is complete or absent."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()

@@ -1,4 +1,4 @@
-"""`speech2face`: the sub-commands, and what becomes of an error."""
+"""The command `speech2face`: its sub-commands, and how it reports errors."""
 
 import argparse
 import sys
@@ -18,8 +18,9 @@ from speech2face.cli import (
     train,
 )
 
-# A sub-command is a file with `add_parser(subparsers)`, which sets `run=`: arguments to exit
-# status. What is heavy it imports inside `run`, so that the others start without.
+# A sub-command is a file with a function `add_parser(subparsers)`, which sets `run` to a function
+# from the arguments to the exit status. Heavy packages are imported inside `run`, so that the other
+# commands start without them.
 COMMANDS = (
     reconstruct,
     reconstruct_photo,
@@ -43,9 +44,9 @@ exit status: 0 all done, 1 something could not be done (one line says what), 2 w
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line, that of the process unless given; returns its exit status.
+    """Run one command and return its exit status. By default `arguments` are those of the process.
 
-    `speech2face.__main__` prepares the process for it: signals and standard streams.
+    `speech2face.__main__` sets up signals and standard streams before it calls this.
     """
     try:
         parsed = _parser().parse_args(arguments)

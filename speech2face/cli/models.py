@@ -1,4 +1,4 @@
-"""`speech2face models`: which models came with the package, and whether they are whole."""
+"""`speech2face models`: list the models inside the package, and verify their files."""
 
 import argparse
 from typing import Any
@@ -11,11 +11,13 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "models",
         help="list or verify the embedded models",
-        description="The models that came with this installation.",
+        description="List or verify the models that came with this installation.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser(
-        "list", help="name, size, licence and file", description="One line per model."
+        "list",
+        help="print name, size, licence and file of each model",
+        description="Print name, size, licence and file of each model, one line per model.",
     )
     listing.set_defaults(run=_list)
     verifying = actions.add_parser(

@@ -1,4 +1,4 @@
-"""`speech2face prepare`: a corpus in, features for training out; given again, it goes on."""
+"""`speech2face prepare`: compute features for training; a stopped run can be continued."""
 
 import argparse
 import hashlib
@@ -18,12 +18,14 @@ CORPORA = ("authors-page", "folder", "manifest", "invented")
 FACE_ENCODERS = ("dlib", "sface", "vgg-face")
 
 DESCRIPTION = """\
-Compute spectrogram and face feature of every voice-face pair of a corpus.
+Compute the spectrogram and the face feature of every voice-face pair of a corpus.
 
-authors-page   the prepared clips, or a checkout of the paper's page repository
+authors-page   the prepared clips, or a checkout of the repository of the paper's page
 folder         ROOT/voice/NAME.* and ROOT/face/NAME.*; NAME is PERSON__ANYTHING
-manifest       ROOT is a .jsonl, one sample a line
-invented       synthetic voices and drawn faces, written to ROOT first; no data needed
+manifest       ROOT is a JSONL file with one sample per line
+invented       synthetic voices and drawn faces, which are first written to ROOT; needs no data
+
+If the command was stopped, the same command continues.
 """
 
 
@@ -31,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `prepare`."""
     parser = subparsers.add_parser(
         "prepare",
-        help="make a corpus into features for training",
+        help="compute features of a corpus for training",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,40 +47,40 @@ def add_parser(subparsers: Any) -> None:
         "--vgg-face",
         type=path,
         metavar="FILE",
-        help="weights that convert-vgg-face wrote, for vgg-face",
+        help="weights written by convert-vgg-face; needed for --face-encoder vgg-face",
     )
     parser.add_argument(
         "--clip-seconds",
         type=seconds,
         default=6.0,
         metavar="S",
-        help="speech of each clip (default: 6)",
+        help="seconds of speech to use of each clip (default: 6)",
     )
     parser.add_argument(
         "--voice-only",
         action="store_true",
-        help="leave canonical faces out, as where a corpus has none; a face decoder cannot be "
-        "trained on such features",
+        help="leave canonical faces out, for example if a corpus has none; such features cannot "
+        "train a face decoder",
     )
     parser.add_argument(
         "--persons",
         type=positive_count,
         default=20,
         metavar="N",
-        help="people to invent (default: 20)",
+        help="number of people to invent (default: 20)",
     )
     parser.add_argument(
         "--retry",
         action="append",
         default=[],
         metavar="REASON",
-        help="try clips again that an earlier run left out for this reason; may be repeated",
+        help="try again the clips that an earlier run left out for this reason; may be repeated",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare all clips and say how many were used and why others were not; status 0."""
+    """Prepare all clips; print how many were used, and how many were left out for which reason."""
     from speech2face.prepare.pairs import prepare_pairs
 
     tools, samples = _tools(arguments), _samples(arguments)

@@ -25,10 +25,9 @@ DESCRIPTION = f"""\
 Make {NOTICE}.
 
 Each VOICE (wav, flac, mp3, m4a, ogg, webm, mp4 with video ...) becomes DIR/NAME.png, 224 x 224,
-where NAME is the file's name without its ending. Only
-speech is heard, wherever it lies in the file. Six seconds of it or more are best; after
-{MAX_SECONDS / 60:.0f} minutes of speech the rest is left out. A VOICE of - is read from standard
-input and becomes DIR/stdin.png.
+where NAME is the file's name without its ending. Only speech is used, wherever it is in the file.
+Six seconds of speech or more are best; what comes after {MAX_SECONDS / 60:.0f} minutes of speech is
+not used. If VOICE is -, standard input is read, and its image is DIR/stdin.png.
 """
 EPILOG = """\
 examples:
@@ -63,14 +62,17 @@ def add_parser(subparsers: Any) -> None:
         "--out", required=True, type=file_name, metavar="DIR", help="folder for the images"
     )
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument(
         "--exaggeration",
         type=exaggeration,
         metavar="A",
         help="how far to move away from the mean face: 0 not at all, 1.4 strongly, -1 is the mean "
-        "face itself (the model's own setting)",
+        "face itself (default: the model's own setting)",
     )
     parser.add_argument(
         "--spread",
@@ -79,14 +81,16 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="also write N other faces that fit the voice equally well: DIR/NAME.likely-1.png ...",
     )
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of the spread (0)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="S", help="seed of --spread (default: 0)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line per voice")
     parser.add_argument("--force", action="store_true", help="replace images that exist")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reconstruct every voice; 1 when any could not be done."""
+    """Make a face from every voice; the exit status is 1 if any could not be done."""
     names = image_names(arguments.voices)
     out = writable_folder(arguments.out)
     pipeline = load_model(arguments.model)
@@ -100,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _reconstruct_one(
     pipeline: Pipeline, voice: str, destination: Path, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Make and write the images of one voice; returns what its JSON line says."""
+    """Make and write the images of one voice; returns the content of its JSON line."""
     stem = destination.stem
     likely = [destination.with_name(f"{stem}.likely-{i + 1}.png") for i in range(arguments.spread)]
     refuse_existing((destination, *likely), voice, force=arguments.force)
@@ -132,11 +136,11 @@ def _reconstruct_one(
 
 
 def _notes(face: Face) -> Iterable[str]:
-    """What a user should know about a voice that could be used in part."""
+    """What the user should know about this voice, for example that only a part could be used."""
     yield from face.notes
     if face.truncated:
         problem = f"only the first {face.seconds:.0f} s of speech were used"
         yield f"{problem}; to use another part, cut it out and give it instead"
     if face.damaged:
-        problem = f"parts could not be decoded, {face.seconds:.1f} s were used"
+        problem = f"parts could not be decoded; {face.seconds:.1f} s were used"
         yield f"{problem}; copy or record it again if that is too little"

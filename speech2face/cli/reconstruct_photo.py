@@ -1,4 +1,4 @@
-"""`speech2face reconstruct-photo`: makes the decoder's face from each photo (F2F)."""
+"""`speech2face reconstruct-photo`: makes a face from each photo with the model's decoder (F2F)."""
 
 import argparse
 from pathlib import Path
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NOTICE = "what the face decoder makes of a photo: frontal, neutral, not a picture of the person"
 
 DESCRIPTION = """\
-Make the frontal, neutral face that the model's decoder makes from a photo (F2F). It is the best
-that a voice could give, if the voice told everything that the decoder can show.
+Make the frontal, neutral face that the model's decoder draws from a photo (F2F). It is the best
+face that a voice could give, if the voice told everything that the decoder can draw.
 
 Each PHOTO (jpg, png, webp ...) becomes DIR/NAME.png, 224 x 224. If a photo shows several faces, the
 largest is used. This needs the extra "face".
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `reconstruct-photo`."""
     parser = subparsers.add_parser(
         "reconstruct-photo",
-        help="make the decoder's face from each photo (F2F)",
+        help="make a face from each photo (F2F)",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,7 +51,10 @@ def add_parser(subparsers: Any) -> None:
         "--out", required=True, type=file_name, metavar="DIR", help="folder for the images"
     )
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument(
         "--exaggeration",
@@ -59,7 +62,7 @@ def add_parser(subparsers: Any) -> None:
         default=0.0,
         metavar="A",
         help="how far to move away from the mean face: 0 not at all, 1.4 strongly, -1 is the mean "
-        "face itself (0)",
+        "face itself (default: 0)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line per photo")
     parser.add_argument("--force", action="store_true", help="replace images that exist")
@@ -67,7 +70,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reconstruct every photo; 1 when any could not be done."""
+    """Make a face from every photo; the exit status is 1 if any could not be done."""
     from speech2face.inference.photo import load_photo_pipeline
 
     names = image_names(arguments.photos)
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _reconstruct_one(
     pipeline: "PhotoPipeline", photo: str, destination: Path, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Make and write the image of one photo; returns what its JSON line says."""
+    """Make and write the image of one photo; returns the content of its JSON line."""
     refuse_existing((destination,), photo, force=arguments.force)
     face = pipeline.reconstruct(photo, exaggeration=arguments.exaggeration)
     card = pipeline.pipeline.card

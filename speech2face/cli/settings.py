@@ -31,7 +31,7 @@ def add_settings(parser: argparse.ArgumentParser, *, defaults: str, example: str
 
 
 def require_extra() -> None:
-    """Raise unless what every training needs is installed."""
+    """Raise unless the packages that every training needs are installed."""
     try:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
@@ -40,7 +40,7 @@ def require_extra() -> None:
 
 
 def resolved(config: C, arguments: argparse.Namespace) -> C:
-    """`config` with the differences of the command line."""
+    """`config`, changed by what --config and --set say."""
     from speech2face.configuration import read_differences, with_differences
 
     source = ", ".join([*map(str, arguments.config), *(["--set"] if arguments.settings else [])])
@@ -50,7 +50,7 @@ def resolved(config: C, arguments: argparse.Namespace) -> C:
 
 
 def print_settings(config: Any) -> int:
-    """Print all settings as TOML; the exit status."""
+    """Print all settings as TOML; returns the exit status, 0."""
     from speech2face.configuration import to_toml
 
     print(to_toml(config))

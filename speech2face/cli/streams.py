@@ -1,8 +1,7 @@
-"""Standard output and standard error that nothing printed can break.
+"""Standard output and standard error that never raise when something is printed.
 
-A character that a stream cannot encode is printed as `\\u65e5`. A closed pipe, a full disk or a
-missing stream stops no work that is under way: the rest is still done, and the failure is told at
-the end.
+A character that a stream cannot encode is printed as `\\u65e5`. If a pipe is closed, a disk is full
+or a stream is missing, the work still goes on to its end, and the failure is reported then.
 """
 
 import errno
@@ -15,12 +14,12 @@ from typing import Any, TextIO
 
 from speech2face.errors import Speech2FaceError
 
-_READER_LEFT = "let its reader read to the end"
+_READER_LEFT = "let the program that reads it read to the end"
 _REMEDIES = {errno.EPIPE: _READER_LEFT, errno.EBADF: "leave it open, or send it to a file"}
 
 
 class _Forgiving(io.FileIO):
-    """An open file that keeps its first failure instead of raising it."""
+    """An open file that stores its first failure instead of raising it."""
 
     failure: OSError | None = None
 
@@ -33,7 +32,7 @@ class _Forgiving(io.FileIO):
             else:
                 if n_written is not None:
                     return n_written
-                select.select([], [self], [])  # a pipe that does not block, and is full
+                select.select([], [self], [])  # wait: this is a non-blocking pipe that is full
         return len(content)
 
 
@@ -46,7 +45,7 @@ class StandardStreams:
 
     @classmethod
     def open(cls) -> "StandardStreams":
-        """Put forgiving streams in the place of `sys.stdout` and `sys.stderr`."""
+        """Replace `sys.stdout` and `sys.stderr` with streams that never raise."""
         missing = _fill_missing()
         output, errors = _Forgiving(1, "w", closefd=False), _Forgiving(2, "w", closefd=False)
         if 1 in missing:
@@ -55,7 +54,7 @@ class StandardStreams:
         return cls(output, errors)
 
     def close(self, status: int) -> int:
-        """Flush; the exit status, which is 1 if standard output could not take everything."""
+        """Flush and return the exit status: at least 1 if something could not be printed."""
         sys.stdout.flush()
         if self.output.failure is not None:
             code, reason = self.output.failure.errno or 0, self.output.failure.strerror
@@ -68,10 +67,10 @@ class StandardStreams:
 
 
 def _fill_missing() -> set[int]:
-    """Open the null device wherever a standard stream is closed; which of them were.
+    """Open the null device for each standard stream that is closed; returns their numbers.
 
     Otherwise the next file to be opened, perhaps an image, would get the number of the stream, and
-    whatever is printed would be written into it.
+    everything that is printed would be written into that file.
     """
     missing = set()
     for number in (0, 1, 2):
@@ -84,7 +83,7 @@ def _fill_missing() -> set[int]:
 
 
 def _text(stream: _Forgiving, replaced: TextIO | None) -> TextIO:
-    """A text stream with the encoding of the one that it replaces."""
+    """A text stream on `stream`, with the encoding of the one that it replaces."""
     return io.TextIOWrapper(
         io.BufferedWriter(stream),
         encoding=getattr(replaced, "encoding", None) or "utf-8",

@@ -1,4 +1,4 @@
-"""`speech2face train`: features in, a run directory out; the same command continues it."""
+"""`speech2face train`: train a network of the paper; a stopped run can be continued."""
 
 import argparse
 import logging
@@ -18,8 +18,8 @@ examples:
   speech2face train voice-encoder ... --balance-at 1000     writes RUN_DIR/lambdas.toml
   speech2face train voice-encoder ... --config runs/encoder/lambdas.toml
 
-A run that was stopped or killed goes on when the same command is given again, and ends with the
-same weights. Without --config and --set the settings are the paper's; --dry-run prints them.
+If a run was stopped or killed, the same command continues it, and it ends with the same weights.
+Without --config and --set the settings are the paper's; --dry-run prints them.
 """
 
 
@@ -33,26 +33,33 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
-    encoder = _add_network(networks, "voice-encoder", "spectrogram to face feature, by Eq. (1)")
+    encoder = _add_network(
+        networks, "voice-encoder", "train spectrogram to face feature, by Eq. (1)"
+    )
     encoder.add_argument(
         "--balance-at",
         type=positive_count,
         metavar="N",
-        help="train a pilot to iteration N (paper: 1000), and find the weights of Eq. (1) at which "
-        "all terms pull alike; prints them and writes RUN_DIR/lambdas.toml",
+        help="train for N iterations only (paper: 1000), and find the weights of Eq. (1) that give "
+        "all terms gradients of equal size; prints them and writes RUN_DIR/lambdas.toml",
     )
     encoder.set_defaults(run=_train_voice_encoder)
-    decoder = _add_network(networks, "face-decoder", "face feature to canonical face")
+    decoder = _add_network(networks, "face-decoder", "train face feature to canonical face")
     decoder.set_defaults(run=_train_face_decoder)
 
 
 def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = networks.add_parser(name, help=purpose, description=purpose)
     parser.add_argument("--data", type=path, metavar="DIR", help="folder of prepared features")
-    parser.add_argument("--run-dir", type=path, metavar="R", help="new, or one to be continued")
+    parser.add_argument(
+        "--run-dir", type=path, metavar="R", help="run directory: a new one, or one to continue"
+    )
     add_settings(parser, defaults="the paper's settings", example="adam.learning_rate=1e-4")
     parser.add_argument(
-        "--device", type=device, default="auto", help="auto (default), cpu, cuda or cuda:N"
+        "--device",
+        type=device,
+        default="auto",
+        help="where to compute: auto (default), cpu, cuda or cuda:N",
     )
     return parser
 
@@ -103,7 +110,7 @@ def _balance(config: Any, arguments: argparse.Namespace) -> int:
 
 
 def _places(arguments: argparse.Namespace) -> tuple[Path, Path, str]:
-    """Features, run directory and device, once they are needed; log lines go to the terminal."""
+    """Check and return the features' folder, the run directory and the device; start the log."""
     for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
         if value is None:
             raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")

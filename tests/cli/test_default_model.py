@@ -91,7 +91,7 @@ def test_a_model_is_kept_unless_forced_and_that_is_said_before_the_work(
     line = complaint(
         capsys, "default-model", "--data", "absent", "--run-dir", run_dir, "--out", out
     )
-    assert "default.json: a model is there; give --force" in line
+    assert "default.json: there is a model already; give --force" in line
     line = complaint(
         capsys, "default-model", "--data", "absent", "--run-dir", run_dir, "--out", out, "--force"
     )

@@ -82,7 +82,7 @@ def test_file_that_exists_is_kept_without_force(
         other = tmp_path / name
         other.write_text("dear")
         assert main(["export", str(run_dir), str(tmp_path / "mine.onnx")]) == 1
-        assert f"{other}: the file exists; give --force" in capsys.readouterr().err
+        assert f"{other}: the file exists already; give --force" in capsys.readouterr().err
         assert other.read_text() == "dear"
         other.unlink()
     (tmp_path / "mine.onnx").write_text("old")
