@@ -121,7 +121,7 @@ def exported_paper_encoder() -> Iterator[Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", help="exported model file (the embedded one)")
+    parser.add_argument("--model", help="exported model file (default: the embedded one)")
     parser.add_argument("--without-paper", action="store_true", help="skip the paper's encoder")
     arguments = parser.parse_args()
     cold_start(arguments.model)

@@ -1,20 +1,21 @@
 """Clips of the paper's project page, in two layouts.
 
 =============  =====================================================================================
-What           968 AVSpeech clips of about 930 people: speech, true face, and what the authors'
-               networks made of both. Source: repository `speech2face/speech2face.github.io`,
-               folder `figures/avspeech_res` (Oh et al., CVPR 2019).
+What           968 AVSpeech clips of about 930 people: speech, true face, and the faces that the
+               authors' networks made from both. Source: folder `figures/avspeech_res` of the
+               repository `speech2face/speech2face.github.io` (Oh et al., CVPR 2019).
 Speech         16 kHz mono. On the page every file is exactly 6.0 s long and a shorter clip is
-               repeated to fill it; the true length is end - start of the file's name.
-Pictures       224 x 224 JPEG. `face`: any pose, any background. `canonical` (F2F): the authors'
-               decoder on the true face; `s2f_exg*` (S2F): on the voice, at three exaggerations.
-               All renders are frontal, neutral, on white.
+               repeated to fill it; the true length is the end minus the start in the file's name.
+Pictures       224 x 224 JPEG. `face`: the true face in any pose, on any background. `canonical`
+               (F2F): the face that the authors' decoder made from the true face. `s2f_exg*` (S2F):
+               the face that it made from the voice, at three exaggerations. The faces made by the
+               decoder are frontal and neutral, on white.
 Person         the YouTube id. A few people appear under several ids: name them in `same_person`.
 Split          the prepared layout stores one. For a checkout it is a seeded hash of the person.
-Not for        comparison with the paper's tables: 968 clips against 1.7 million, and whether the
-               authors trained on some of them is not stated.
-Terms          no licence is given; real voices and faces of people who agreed to nothing here.
-               Research only; nothing of it is redistributed, shown, or committed.
+Not for        comparison with the paper's tables: these are 968 clips and not 1.7 million, and the
+               authors do not say whether they trained on some of them.
+Terms          no licence is given, and these are real voices and faces of people who did not agree
+               to this use. Research only; none of it is redistributed, shown or committed.
 =============  =====================================================================================
 
 Prepared layout: `manifest.jsonl`, `audio/ID.ogg`, `face/ID.jpg`, `canonical/ID.jpg`,
@@ -32,8 +33,8 @@ from speech2face.data.splits import check_disjoint, split_of_person
 from speech2face.errors import Speech2FaceError
 from speech2face.records import jsonl_rows
 
-TEACHERS = ("s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")  # the authors' S2F, by exaggeration
-CLIP_SECONDS = 6.0  # every file of the page is filled or cut to it
+TEACHERS = ("s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")  # the authors' S2F at three exaggerations
+CLIP_SECONDS = 6.0  # every sound file of the page has this length
 
 _PAGE = Path("figures") / "avspeech_res"
 _CLIP_NAME = re.compile(r"(?P<video>.{11})_(?P<start>\d+\.\d+)-(?P<end>\d+\.\d+)")
@@ -43,11 +44,11 @@ _REMEDY = "give the prepared folder (with manifest.jsonl) or a checkout of the p
 def read(
     root: Path, *, seed: int = 0, same_person: Mapping[str, str] | None = None
 ) -> list[Sample]:
-    """Samples of either layout, told apart by what `root` holds.
+    """Samples of either layout; which one it is, is found from the content of `root`.
 
     Args:
         root: prepared folder, or a checkout of the page's repository.
-        seed: of the split by person; a checkout has none of its own.
+        seed: seed of the split by person, which is used for a checkout.
         same_person: YouTube id to person, for people who appear under several ids.
 
     Raises:
@@ -58,13 +59,14 @@ def read(
     elif (root / _PAGE / "Wav").is_dir():
         samples = _read_checkout(root / _PAGE, seed, same_person or {})
     else:
-        raise Speech2FaceError("no clips of the authors' page here", _REMEDY, str(root))
+        problem = "there are no clips of the authors' page here"
+        raise Speech2FaceError(problem, _REMEDY, str(root))
     check_disjoint(samples, str(root))
     return samples
 
 
 def distractors(root: Path) -> list[Path]:
-    """True faces of people outside the samples, sorted by name; they only fill a gallery."""
+    """True faces of people who are not in the samples, to fill a gallery; sorted by name."""
     return sorted((root / "gallery").glob("*.jpg"))
 
 
@@ -89,11 +91,12 @@ def _prepared_sample(record: dict[str, Any], root: Path, where: str) -> Sample:
             teachers={teacher: root / teacher / f"{name}.jpg" for teacher in TEACHERS},
         )
     except (KeyError, TypeError) as error:
-        raise Speech2FaceError(f"not a clip of this corpus ({error!r})", _REMEDY, where) from error
+        problem = f"this is not a clip of the corpus ({error!r})"
+        raise Speech2FaceError(problem, _REMEDY, where) from error
 
 
 def _read_checkout(page: Path, seed: int, same_person: Mapping[str, str]) -> list[Sample]:
-    """One sample for each voice whose true face is there; a missing render is left out."""
+    """One sample for each voice with a true face; faces that the decoder made may be missing."""
     samples = []
     for voice in sorted((page / "Wav").glob("*.wav")):
         name = _CLIP_NAME.fullmatch(voice.stem)
@@ -103,7 +106,7 @@ def _read_checkout(page: Path, seed: int, same_person: Mapping[str, str]) -> lis
                 str(voice),
             )  # fmt: skip
         if (face := _picture(page, "Face_ori", voice.stem)) is None:
-            continue  # no pair, nothing to learn from
+            continue  # a voice without a face is not a pair
         person = same_person.get(name["video"], name["video"])
         renders = {teacher: _picture(page, _folder(teacher), voice.stem) for teacher in TEACHERS}
         samples.append(
@@ -120,12 +123,12 @@ def _read_checkout(page: Path, seed: int, same_person: Mapping[str, str]) -> lis
             )
         )
     if not samples:
-        raise Speech2FaceError("the checkout holds no clip with a face", _REMEDY, str(page))
+        raise Speech2FaceError("the checkout has no clip with a face", _REMEDY, str(page))
     return samples
 
 
 def _seconds(start: str, end: str, voice: Path) -> float:
-    """Length of the speech itself: what follows it in the file is the same speech again."""
+    """Length of the speech itself. What follows it in the file is a repetition."""
     seconds = round(float(end) - float(start), 6)
     if seconds <= 0:
         raise Speech2FaceError(
@@ -139,7 +142,7 @@ def _folder(teacher: str) -> str:
 
 
 def _picture(page: Path, folder: str, stem: str) -> Path | None:
-    """`<stem>.jpg` or `.png`; stems hold dots, so a suffix is appended, never replaced."""
+    """`<stem>.jpg` or `.png`. Stems contain dots, so the suffix is appended and not replaced."""
     for suffix in (".jpg", ".png", ".jpeg"):
         if (file := page / folder / f"{stem}{suffix}").is_file():
             return file

@@ -1,16 +1,18 @@
-"""The VoxCeleb part of the paper's project page: the clips behind the table to beat (P17).
+"""The VoxCeleb clips of the paper's project page, on which the authors' table is compared (P17).
 
 =========  =========================================================================================
-What       336 entries: speech, true face, and the authors' renders of both. Source: repository
-           `speech2face/speech2face.github.io`, folder `figures/voxceleb` (Oh et al., CVPR 2019).
-Left out   8 entries of voice assistants, whose true face is a blank picture: no persons. 328 clips
-           of 130 people remain.
+What       336 entries: speech, true face, and the faces that the authors made from both. Source:
+           folder `figures/voxceleb` of the repository `speech2face/speech2face.github.io` (Oh et
+           al., CVPR 2019).
+Left out   8 entries of voice assistants, which are no persons and have a blank picture as the true
+           face. 328 clips of 130 people remain.
 Speech     16 kHz mono, 6.0 s; about 150 files repeat a shorter clip, whose length is not known.
-Person     the name in the file's name. Test only: the people are on no other side.
-Gender     the first of the four digits before the name, 0 male and 1 female: the one digit that
-           agrees with the page's printed labels everywhere.
-Terms      no licence is given; real voices and faces of people who agreed to nothing here.
-           Research only; nothing of it is redistributed, shown, or committed.
+Person     the name in the file's name.
+Split      all clips are test.
+Gender     the first of the four digits before the name: 0 is male and 1 is female. It is the only
+           digit that always agrees with the labels printed on the page.
+Terms      no licence is given, and these are real voices and faces of people who did not agree to
+           this use. Research only; none of it is redistributed, shown or committed.
 =========  =========================================================================================
 
 Layout: `figures/voxceleb/{Wav, Face_ori, Face_f2f, Face_exg0, Face_exg0.7, Face_exg1.4}/
@@ -25,7 +27,7 @@ from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 
 FOLDER = Path("figures") / "voxceleb"
-ASSISTANT = "1145Zz_"  # beginning of the names of voice assistants
+ASSISTANT = "1145Zz_"  # the file names of voice assistants begin with this
 _GENDERS = {"0": "male", "1": "female"}
 _CLIP_NAME = re.compile(r"(?P<group>\d{4})(?P<person>.+)_(?P<video>.{11})_\d{7}")
 
@@ -37,15 +39,15 @@ def read(root: Path) -> list[Sample]:
         root: a checkout of the page's repository.
 
     Raises:
-        Speech2FaceError: the folder is missing or empty, a name is of another form, or a clip has
-            no true face.
+        Speech2FaceError: the folder is missing or empty, a name has another form, or a clip has no
+            true face.
     """
     page = root / FOLDER
     voices = sorted((page / "Wav").glob("*.wav"))
     people = [voice for voice in voices if not voice.name.startswith(ASSISTANT)]
     if not people:
         raise Speech2FaceError(
-            "no VoxCeleb clips of the authors' page here",
+            "there are no VoxCeleb clips of the authors' page here",
             "give a checkout of the page's repository, with figures/voxceleb in it",
             str(root),
         )
@@ -57,7 +59,7 @@ def _sample(page: Path, voice: Path) -> Sample:
     face = page / "Face_ori" / f"{voice.stem}.jpg"
     if name is None or name["group"][0] not in _GENDERS or not face.is_file():
         raise Speech2FaceError(
-            "not a clip of this corpus, or without a true face",
+            "this is not a clip of the corpus, or it has no true face",
             "use an unchanged checkout",
             str(voice),
         )

@@ -1,8 +1,8 @@
 """Precomputed features as batches for training.
 
-The order of samples is a function of the seed and of how many samples were seen before: sample
-number `p` of a training is sample `p % n` of the shuffle of epoch `p // n`. Nothing has to be
-remembered, so a run that was killed goes on with the very batches it would have seen.
+The order of samples depends only on the seed and on how many samples were seen before: sample
+number `p` of a training is sample `p % n` of the shuffle of epoch `p // n`. No state has to be
+saved for it, so a run that was killed continues with the batches that would have come next.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from speech2face.records import jsonl_rows, read_json_object
 
 B = TypeVar("B")  # a batch
 DESCRIPTION = "features.json"  # what all features of a folder have in common
-CLIPS = "clips.jsonl"  # what became of each clip, in the order of the manifest
+CLIPS = "clips.jsonl"  # key or reason of rejection of each clip, in the order of the manifest
 
 
 @dataclass(frozen=True)
 class PreparedClip:
-    """A clip of a prepared folder: the key of its features, or why it has none."""
+    """A clip of a prepared folder: the key of its features, and why it has none if it has none."""
 
     id: str
     split: Split | None
@@ -39,7 +39,7 @@ class PreparedClip:
 
 
 class VoiceBatch(NamedTuple):
-    """What the voice encoder learns from."""
+    """A batch for the voice encoder."""
 
     spectrogram: Tensor  # [B, 2, F, T] float32
     face_feature: Tensor  # [B, D] float32, v_f
@@ -50,7 +50,7 @@ class VoiceBatch(NamedTuple):
 
 
 class FaceBatch(NamedTuple):
-    """What the face decoder learns from."""
+    """A batch for the face decoder."""
 
     face_feature: Tensor  # [B, D] float32, v_f
     landmarks: Tensor  # [B, 68, 2] float32, (x, y) in pixels of the canonical face
@@ -66,8 +66,8 @@ class FeatureShards:
     """Features of one split of a prepared folder; rows are read on demand.
 
     Attributes:
-        folder: as `speech2face.prepare.pairs` fills it.
-        split: only samples of it are seen.
+        folder: a folder that `speech2face.prepare.pairs` has filled.
+        split: only samples of this split are used.
     """
 
     folder: Path
@@ -77,13 +77,15 @@ class FeatureShards:
         for name in (DESCRIPTION, CLIPS):
             if not (self.folder / name).is_file():
                 raise Speech2FaceError(
-                    f"no features here (there is no {name})",
+                    f"there are no features here ({name} is missing)",
                     "give a folder that `speech2face prepare` has filled to its end",
                     str(self.folder),
                 )
         if not self._clips:
             raise Speech2FaceError(
-                f"no features of split {self.split!r}", "prepare samples of it", str(self.folder)
+                f"there are no features of the split {self.split!r}",
+                "prepare samples of it",
+                str(self.folder),
             )
 
     def __len__(self) -> int:
@@ -91,28 +93,28 @@ class FeatureShards:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What all features have in common: recogniser, clip length, digests of the lists."""
+        """What all features have in common: recogniser, clip length, digests of both lists."""
         digest = hashlib.sha256((self.folder / CLIPS).read_bytes()).hexdigest()
         return read_json_object(self.folder / DESCRIPTION) | {"clips_sha256": digest}
 
     @property
     def ids(self) -> list[str]:
-        """Sample ids in the order of the positions that `read` takes."""
+        """Ids of the samples; `read` takes positions in this list."""
         return [clip.id for clip in self._clips]
 
     def read(self, name: str, positions: Sequence[int]) -> Tensor:
         """Rows of one feature, `[B, ...]` as stored.
 
         Raises:
-            Speech2FaceError: the records do not hold a feature of that name.
+            Speech2FaceError: the records have no feature of that name.
         """
         keys = [self._clips[position].key for position in positions]
         return torch.stack([torch.from_numpy(self._store.array(key, name)) for key in keys])
 
     def voice_batch(self, positions: Sequence[int], n_frames: int | None = None) -> VoiceBatch:
-        """Batch for the voice encoder; `n_frames` keeps the beginning of each spectrogram.
+        """Batch for the voice encoder; with `n_frames`, only the first frames are used.
 
-        Frames do not overlap what follows them, so this equals the spectrogram of a shorter clip.
+        A frame does not depend on later samples, so this equals the spectrogram of a shorter clip.
         """
         spectrogram = self.read("spectrogram", positions)[..., :n_frames]  # [B, 2, F, T]
         return VoiceBatch(spectrogram.float(), self.read("face_feature", positions).float())
@@ -148,10 +150,10 @@ def write_clips(path: Path, clips: Iterable[PreparedClip]) -> None:
 
 
 def read_clips(path: Path) -> list[PreparedClip]:
-    """What `write_clips` wrote.
+    """The clips that `write_clips` wrote.
 
     Raises:
-        Speech2FaceError: the file is absent or damaged.
+        Speech2FaceError: the file is missing or damaged.
     """
     clips = []
     for where, row in jsonl_rows(path):
@@ -160,17 +162,18 @@ def read_clips(path: Path) -> list[PreparedClip]:
             clips.append(PreparedClip(row["id"], row["split"], row["key"], rejected))
         except (KeyError, TypeError) as damage:
             remedy = "run `speech2face prepare` again"
-            raise Speech2FaceError("does not describe a prepared clip", remedy, where) from damage
+            problem = "this line does not describe a prepared clip"
+            raise Speech2FaceError(problem, remedy, where) from damage
     return clips
 
 
 def positions_from(
     samples_seen: int, *, n_samples: int, batch_size: int, seed: int
 ) -> Iterator[list[int]]:
-    """Batches of positions without end, beginning with sample number `samples_seen` of a training.
+    """Endless batches of positions, beginning with sample number `samples_seen` of a training.
 
-    Every epoch is a shuffle of all samples; a batch may hold the end of one and the beginning of
-    the next.
+    Every epoch is a shuffle of all samples. A batch may contain the end of one epoch and the
+    beginning of the next.
     """
     epoch, order = -1, np.empty(0, dtype=np.int64)
     while True:
@@ -187,7 +190,7 @@ def positions_from(
 def shuffled(
     read: Callable[[Sequence[int]], B], *, n_samples: int, batch_size: int, seed: int
 ) -> Callable[[int], Iterator[B]]:
-    """`batches_from(samples_seen)` of a training: endless and repeatable."""
+    """The function `batches_from(samples_seen)`, which gives endless and repeatable batches."""
 
     def batches_from(samples_seen: int) -> Iterator[B]:
         stream = positions_from(samples_seen, n_samples=n_samples, batch_size=batch_size, seed=seed)
@@ -197,6 +200,6 @@ def shuffled(
 
 
 def in_order(read: Callable[[Sequence[int]], B], *, n_samples: int, batch_size: int) -> Iterator[B]:
-    """Every sample once, in the order of the shards; the last batch may be smaller."""
+    """Batches of every sample once, in order; the last batch may be smaller."""
     for start in range(0, n_samples, batch_size):
         yield read(range(start, min(start + batch_size, n_samples)))

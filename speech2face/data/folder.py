@@ -1,8 +1,8 @@
-"""Anybody's pairs: a folder of voices and a folder of faces that share their names.
+"""Your own pairs: voices and faces in folders, paired by their file names.
 
-`ROOT/voice/NAME.*` and `ROOT/face/NAME.*`, or both kinds of file side by side in `ROOT`. The
-person is the name up to the first double underscore (`anna__03.wav` is a clip of `anna`), or the
-whole name without one. The split is a seeded hash of the person.
+The files are `ROOT/voice/NAME.*` and `ROOT/face/NAME.*`, or both are directly in `ROOT`. The person
+is the part of the name before the first double underscore (`anna__03.wav` is a clip of `anna`), or
+the whole name if there is none. The split is a seeded hash of the person.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ def read(root: Path, *, seed: int = 0) -> list[Sample]:
     names = sorted(voices.keys() & faces.keys())
     if not names:
         raise Speech2FaceError(
-            "no voice has a face of the same name",
-            "name pairs alike, as in voice/anna__1.wav and face/anna__1.jpg",
+            "there is no voice and face of the same name",
+            "give both files of a pair one name, as in voice/anna__1.wav and face/anna__1.jpg",
             str(root),
         )
     return [_sample(name, voices[name], faces[name], seed) for name in names]
@@ -49,7 +49,7 @@ def _sample(name: str, voice: Path, face: Path, seed: int) -> Sample:
 
 
 def _by_stem(root: Path, folders: Iterable[str], suffixes: frozenset[str]) -> dict[str, Path]:
-    """Files of the first of `folders` that exists, by name without suffix."""
+    """Files in the first of `folders` that exists, by file name without suffix."""
     folder = next((root / name for name in folders if (root / name).is_dir()), root)
     files: dict[str, Path] = {}
     for file in sorted(folder.glob("*")):
@@ -57,7 +57,9 @@ def _by_stem(root: Path, folders: Iterable[str], suffixes: frozenset[str]) -> di
             continue
         if file.stem in files:
             raise Speech2FaceError(
-                f"{files[file.stem].name} and {file.name} have one name", "rename one", str(folder)
+                f"{files[file.stem].name} and {file.name} have the same name",
+                "rename one of them",
+                str(folder),
             )
         files[file.stem] = file
     return files

@@ -1,17 +1,18 @@
-"""A tiny invented world: voices that are synthesised, faces that are drawn, people who are nobody.
+"""A small invented world: people who do not exist, with synthetic voices and drawn faces.
 
-Every person of the world has six traits. Four of them shape the voice, all six shape the face, so a
-voice tells something about the face and not everything: enough to show training and evaluation from
-end to end, and to see that what ought to be learnt is learnt, without anybody's voice or face.
+Every person of the world has six traits. Four of them shape the voice and all six shape the face,
+so that a voice tells something about the face, but not everything. This is enough to try training
+and evaluation from end to end, and to test that a model learns what can be learnt, without the
+voice or face of a real person.
 
 =========  =========================================================================================
 What       synthetic speech-like sound (hisses, harmonics under formants) and 224 x 224 drawings.
 Person     an index; the traits follow from the seed of the world and the index alone.
-Landmarks  exact, since the drawing is made from them: 68-point scheme, (x, y), pixels.
-Detector   shadows are drawn so that dlib's detector finds the frontal faces, most photographs too.
-Split      by index: of every five persons three train, one val, one test.
-Labels     `gender` and `age_group` are words for two traits of a drawing, so that stratified
-           protocols have something to read. They say nothing about people.
+Landmarks  exact, because the drawing is made from them: 68-point scheme, (x, y), pixels.
+Detector   dlib's detector finds the frontal faces and most photographs, thanks to drawn shadows.
+Split      by index: of every five persons three are train, one is val, one is test.
+Labels     `gender` and `age_group` are names for two traits of a drawing, so that protocols that
+           use labels can be tried. They say nothing about people.
 Licence    the project's own.
 =========  =========================================================================================
 """
@@ -37,8 +38,8 @@ _VOWELS = np.array(  # first three formants in Hz of five vowels, an adult of me
     [[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530, 1840, 2480], [570, 840, 2410]]
 )
 _BANDWIDTHS = np.array([80, 100, 140])  # Hz
-_CONSONANT = 0.25  # of a syllable; without consonants it is music, and not heard as speech
-_OVERSAMPLING = 4  # drawn this much larger, then averaged: smooth edges
+_CONSONANT = 0.25  # share of a syllable; sound without consonants is not recognised as speech
+_OVERSAMPLING = 4  # pictures are drawn this much larger and then reduced, for smooth edges
 _CENTRE = (IMAGE_SIZE - 1) / 2  # pixels; 0 is the centre of the first pixel
 _EYE_Y = 98  # pixels
 
@@ -49,19 +50,19 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Traits:
-    """What a person of the invented world is like; every trait lies in 0..1."""
+    """The six traits of a person of the invented world, each from 0 to 1."""
 
-    pitch: float  # low to high voice; broad to narrow jaw, thin to full lips
-    tract: float  # long to short vocal tract; long to short face
-    breath: float  # clear to breathy voice; teal to amber skin
-    tempo: float  # slow to fast syllables; near to wide-set eyes
-    nose: float  # narrow to broad nose; not in the voice
-    hair: float  # dark to light hair; not in the voice
+    pitch: float  # from a low to a high voice; from a broad to a narrow jaw, thin to full lips
+    tract: float  # from a long to a short vocal tract; from a long to a short face
+    breath: float  # from a clear to a breathy voice; from teal to amber skin
+    tempo: float  # from slow to fast syllables; from close-set to wide-set eyes
+    nose: float  # from a narrow to a broad nose; cannot be heard
+    hair: float  # from dark to light hair; cannot be heard
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """Frontal, neutral drawing on white, and the points it was drawn from."""
+    """Frontal, neutral drawing on white, and the landmarks from which it was drawn."""
 
     image: NDArray[np.uint8]  # [224, 224, 3] RGB
     landmarks: Points  # [68, 2] pixels, (x, y)
@@ -74,12 +75,12 @@ def traits_of(person: int, seed: int = 0) -> Traits:
 
 
 def speak(traits: Traits, seconds: float, generator: np.random.Generator) -> Waveform:
-    """Speech-like sound of a person, 16 kHz, `[L]` in -1..1; vowels and melody are drawn.
+    """Speech-like sound of a person, 16 kHz, `[L]` in -1..1.
 
-    Every syllable is a hiss and a vowel.
+    Every syllable is a hiss and a vowel. Vowels and melody are chosen by `generator`.
     """
     n_samples = round(seconds * SAMPLE_RATE)
-    syllable = round(SAMPLE_RATE / (2.5 + 3 * traits.tempo))  # samples a syllable
+    syllable = round(SAMPLE_RATE / (2.5 + 3 * traits.tempo))  # samples per syllable
     n_syllables = -(-n_samples // syllable)
     time = np.arange(n_samples) / SAMPLE_RATE  # [L] seconds
     f0 = 90 * (240 / 90) ** traits.pitch  # Hz
@@ -111,7 +112,9 @@ def draw(traits: Traits) -> Portrait:
 
 
 def photograph(traits: Traits, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """The same face as a snapshot, `[224, 224, 3]`: turned, moved, lit, before some background."""
+    """The same face as in a photograph, `[224, 224, 3]`: rotated, shifted, in random light and
+    before a background of random colour.
+    """
     red, green, blue = (int(level) for level in generator.integers(60, 256, size=3))
     background = (red, green, blue)
     image = Image.fromarray(_paint(_landmarks(traits), traits, background=background))
@@ -138,10 +141,10 @@ def write_world(
 
     Args:
         root: folder to fill; files of another world in it are overwritten.
-        persons: how many people; the first ones are the same in a larger world.
-        clips_per_person: every clip has its own words and its own photograph.
-        clip_seconds: shortest and longest clip.
-        seed: of the world; the same seed writes the same bytes.
+        persons: number of people; a larger world with the same seed begins with the same people.
+        clips_per_person: number of clips, each with its own words and its own photograph.
+        clip_seconds: length of the shortest and of the longest clip.
+        seed: seed of the world; the same seed writes the same bytes.
 
     Returns:
         Path of `manifest.jsonl`.
@@ -195,8 +198,8 @@ def _resonance(frequency: float, formants: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _landmarks(traits: Traits) -> Points:
-    """The 68 points of a symmetric face: 0 is at the left edge of the picture, 8 the chin."""
-    half_jaw = 78 - 18 * traits.pitch  # pixels, as everything below
+    """The 68 landmarks of a symmetric face: number 0 is at the left of the jaw, 8 at the chin."""
+    half_jaw = 78 - 18 * traits.pitch  # in pixels, as all lengths below
     chin = 205 - 22 * traits.tract
     eye_offset = 25 + 9 * traits.tempo
     nostril = 8 + 9 * traits.nose
@@ -229,7 +232,7 @@ def _landmarks(traits: Traits) -> Points:
 
 
 def _mouth(half_width: float, lip: float, y: float, n_upper: int) -> Points:
-    """Closed curve from the left corner over the upper lip to the right, and back below."""
+    """Closed curve from the left corner along the upper lip to the right, and back below."""
     across = np.linspace(0, np.pi, n_upper)
     upper = _at(-half_width * np.cos(across), y - lip * np.sin(across))
     lower = _at(half_width * np.cos(across), y + 1.2 * lip * np.sin(across))
@@ -237,7 +240,7 @@ def _mouth(half_width: float, lip: float, y: float, n_upper: int) -> Points:
 
 
 def _at(x: NDArray[np.float64], y: NDArray[np.float64]) -> Points:
-    """Points `[N, 2]` from x counted from the middle of the picture and y from its top."""
+    """Points `[N, 2]`; x is measured from the middle of the picture and y from its top."""
     return np.stack([x + _CENTRE, y], axis=1)
 
 
@@ -292,7 +295,7 @@ def _scaled(points: Points) -> Sequence[tuple[float, float]]:
 
 
 def _enlarged(points: Points) -> Points:
-    """Where pixel coordinates of the picture lie on the canvas; both count from pixel centres."""
+    """Coordinates on the canvas of points in the picture; 0 is the centre of the first pixel."""
     return (points + 0.5) * _OVERSAMPLING - 0.5
 
 

@@ -1,16 +1,16 @@
-"""LibriSpeech: read English speech of 2,484 readers, no faces.
+"""LibriSpeech: English audiobooks, read aloud by 2,484 people, without faces.
 
 =========  =========================================================================================
 What       audiobook readings cut into utterances (Panayotov et al., ICASSP 2015; openslr.org/12).
-Use here   the same reader should get the same face in every utterance; voices without faces.
+Use here   to measure whether a reader gets the same face in every utterance.
 Person     the reader's number; `video` is reader and chapter.
-Split      `train-*` is train, `dev-*` val, `test-*` test; LibriSpeech keeps readers apart itself.
+Split      `train-*` is train, `dev-*` is val, `test-*` is test; no reader is in two of them.
 Licence    CC BY 4.0.
 =========  =========================================================================================
 
-Two layouts: the corpus as it is unpacked, `<subset>/<speaker>/<chapter>/<speaker>-<chapter>-
-<number>.flac` with `SPEAKERS.TXT` beside the subsets; or a flat folder with `manifest.jsonl`
-whose lines are `{"file", "speaker", "subset"}`.
+There are two layouts: the corpus as it is unpacked,
+`<subset>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac` with `SPEAKERS.TXT` beside the
+subsets; or a folder with `manifest.jsonl`, whose lines are `{"file", "speaker", "subset"}`.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from speech2face.data.splits import check_disjoint
 from speech2face.errors import Speech2FaceError
 from speech2face.records import jsonl_rows
 
-_REMEDY = "give the folder that holds the subsets (train-clean-100, ...) or a manifest.jsonl"
+_REMEDY = "give the folder with the subsets (train-clean-100, ...) or with a manifest.jsonl"
 _SPLITS: Mapping[str, Split] = {"train": "train", "dev": "val", "test": "test"}
 _GENDERS = {"F": "female", "M": "male"}  # as SPEAKERS.TXT writes them
 
 
 def read(root: Path) -> list[Sample]:
-    """Samples of either layout, told apart by what `root` holds, sorted by id.
+    """Samples of either layout, sorted by id; the layout is found from the content of `root`.
 
     Raises:
         Speech2FaceError: `root` has neither layout, or a line of the manifest is not readable.
@@ -40,7 +40,7 @@ def read(root: Path) -> list[Sample]:
         files = [(file, folder.name) for folder in subsets for file in folder.glob("*/*/*.flac")]
         samples = [_sample(file, subset, genders) for file, subset in files]
     if not samples:
-        raise Speech2FaceError("no LibriSpeech utterances here", _REMEDY, str(root))
+        raise Speech2FaceError("there are no LibriSpeech utterances here", _REMEDY, str(root))
     check_disjoint(samples, str(root))
     return sorted(samples, key=lambda sample: sample.id)
 
@@ -52,7 +52,8 @@ def _read_flat(root: Path) -> list[Sample]:
         try:
             samples.append(_sample(root / record["file"], record["subset"], {}))
         except (KeyError, TypeError) as error:
-            raise Speech2FaceError(f"not an utterance ({error!r})", _REMEDY, where) from error
+            problem = f"this line is not an utterance ({error!r})"
+            raise Speech2FaceError(problem, _REMEDY, where) from error
     return samples
 
 
@@ -77,7 +78,10 @@ def _sample(file: Path, subset: str, genders: Mapping[str, str]) -> Sample:
 
 
 def _read_genders(table: Path) -> dict[str, str]:
-    """Reader to gender from `SPEAKERS.TXT` (`id | F | subset | minutes | name`, `;` comments)."""
+    """Gender of each reader, from `SPEAKERS.TXT`.
+
+    Its lines are `id | F | subset | minutes | name`, and comments begin with `;`.
+    """
     if not table.is_file():
         return {}
     rows = [line.split("|") for line in table.read_text(encoding="utf-8").splitlines()]

@@ -19,7 +19,7 @@ _REQUIRED = ("id", "person", "voice")
 
 
 def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
-    """Write samples in the given order; the file appears whole or not at all.
+    """Write samples in the given order. The file is complete or absent.
 
     Raises:
         Speech2FaceError: an id occurs twice, or a person or a video is in two splits.
@@ -28,7 +28,7 @@ def write_manifest(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def manifest_content(path: Path, samples: Iterable[Sample]) -> bytes:
-    """What `write_manifest` writes, with the same errors."""
+    """The bytes that `write_manifest` writes; it raises the same errors."""
     samples = list(samples)
     _check_unique(samples, str(path))
     check_disjoint(samples, str(path))
@@ -37,10 +37,11 @@ def manifest_content(path: Path, samples: Iterable[Sample]) -> bytes:
 
 
 def read_manifest(path: Path) -> list[Sample]:
-    """Samples in the order of the file, checked to be unique and disjoint by person.
+    """Samples in the order of the file.
 
     Raises:
-        Speech2FaceError: names the file, the line and what is wrong with it.
+        Speech2FaceError: a line is wrong, an id occurs twice, or a person or a video is in two
+            splits. The error names the file and the line.
     """
     samples = [_sample_of(record, path.parent, where) for where, record in jsonl_rows(path)]
     if not samples:
@@ -62,7 +63,7 @@ def missing_files(samples: Sequence[Sample]) -> list[Path]:
 
 
 def _as_json(sample: Sample, folder: Path) -> dict[str, Any]:
-    """What is set, paths in POSIX form relative to `folder`."""
+    """The fields that are set, with paths relative to `folder` and in POSIX form."""
     record: dict[str, Any] = {}
     for name in (attribute.name for attribute in fields(Sample)):
         value = getattr(sample, name)
@@ -81,7 +82,8 @@ def _sample_of(record: dict[str, Any], folder: Path, where: str) -> Sample:
     if unknown := sorted(record.keys() - _KNOWN):
         raise Speech2FaceError(f"unknown keys {unknown}", f"known are {sorted(_KNOWN)}", where)
     if absent := [name for name in _REQUIRED if name not in record]:
-        raise Speech2FaceError(f"no {', no '.join(absent)}", f"needed are {_REQUIRED}", where)
+        needed = ", ".join(_REQUIRED)
+        raise Speech2FaceError(f"no {', no '.join(absent)}", f"every sample needs {needed}", where)
     _check_types(record, where)
     for name in _PATHS:
         if name in record:

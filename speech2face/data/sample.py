@@ -1,4 +1,4 @@
-"""One clip: a voice and, where there is one, the face of the same moment."""
+"""One clip: a voice and, if there is one, the face of the same clip."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from speech2face.errors import Speech2FaceError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
-LABELS = ("gender", "nationality", "age_group", "language")  # evaluation reads them, training never
+LABELS = ("gender", "nationality", "age_group", "language")  # for evaluation, never for training
 
 MAX_ID_BYTES = 200  # a file name has at most 255, and suffixes are added
-MAX_SECONDS = 1_000_000  # eleven days; far from what overflows when samples are counted
+MAX_SECONDS = 1_000_000  # eleven days; so numbers of samples cannot overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +20,18 @@ class Sample:
     """What is known of one clip without opening its files.
 
     Attributes:
-        id: unique in its manifest, a legal file stem.
-        person: who speaks; the unit of every split.
-        voice: speech, any file PyAV reads.
-        face: photograph of the person in the same clip, any pose.
+        id: unique in its manifest, and usable as a file name.
+        person: who speaks. All clips of a person are in one split.
+        voice: a sound or video file that PyAV can read.
+        face: photograph of the person in the same clip, in any pose.
         canonical: frontal, neutral rendering of the same face (F2F), on white.
-        landmarks: JSON list of 68 points `(x, y)` in pixels of `canonical`; without it they
-            are detected.
-        teachers: what other models made of this voice, by the name of the model.
-        video: recording that the clip was cut from; several clips may share it.
-        seconds: length of the speech. A longer file holds repetitions after that.
-        split: `train`, `val`, `test`, or None where the corpus has not been split.
-        labels: some of `LABELS`. Words of a corpus about a person, for evaluation only.
+        landmarks: JSON list of 68 points `(x, y)` in pixels of `canonical`. If it is missing,
+            landmarks are detected.
+        teachers: the faces that other models made from this voice, by the name of the model.
+        video: the recording from which the clip was cut; several clips may share it.
+        seconds: length of the speech. What follows in a longer file is repetition.
+        split: `train`, `val`, `test`, or None if the corpus has not been split.
+        labels: some of `LABELS`, as the corpus gives them. For evaluation only.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The speech of a sample, opened."""
+"""Reading the speech of a sample."""
 
 from speech2face.audio.io import MAX_SEARCHED_SECONDS, Recording, Waveform, decode
 from speech2face.data.sample import Sample
@@ -8,12 +8,12 @@ def recording_of(sample: Sample) -> Recording:
     """Speech of one clip, without the repetitions that may follow it.
 
     Raises:
-        Speech2FaceError: the file is missing, or holds no usable speech.
+        Speech2FaceError: the file is missing, or has no usable speech.
     """
     seconds = MAX_SEARCHED_SECONDS if sample.seconds is None else sample.seconds
     return decode(sample.voice, max_searched_seconds=seconds)
 
 
 def speech_of(sample: Sample) -> Waveform:
-    """Samples `[L]`, 16 kHz mono, of `recording_of`; the same errors."""
+    """Only the samples of `recording_of`, `[L]`, 16 kHz mono; it raises the same errors."""
     return recording_of(sample).waveform

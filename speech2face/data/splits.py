@@ -1,4 +1,4 @@
-"""Who is on which side: a split by person, and the check that no person is on two sides."""
+"""The split by person, and the check that no person is in two splits."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -11,41 +11,42 @@ SHARES: Mapping[Split, float] = MappingProxyType({"train": 0.8, "val": 0.1, "tes
 
 
 def split_of_person(person: str, *, seed: int = 0, shares: Mapping[Split, float] = SHARES) -> Split:
-    """Split of a person by a hash of the name: no list, no order, the same on every machine.
+    """Split of a person by a hash of the name; it needs no list and is the same on every machine.
 
     Args:
         person: name as the corpus writes it, the same for all clips of the person.
         seed: another seed gives another, independent split.
-        shares: expected share of persons in each split; they add up to 1.
+        shares: expected share of persons in each split; the sum is 1.
 
     Raises:
         Speech2FaceError: the shares are negative or do not add up to 1.
     """
     if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
-        raise Speech2FaceError(f"shares {dict(shares)}", "give shares that add up to 1")
+        problem = f"the shares {dict(shares)} are negative or do not add up to 1"
+        raise Speech2FaceError(problem, "give shares that add up to 1")
     digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
     for split, share in shares.items():
         if position < share:
             return split
         position -= share
-    return tuple(shares)[-1]  # rounding left a sliver above the last edge
+    return tuple(shares)[-1]  # rounding can leave the position just above the last limit
 
 
 def check_disjoint(samples: Iterable[Sample], path: str | None = None) -> None:
-    """Refuse samples of which a person or a video stands in two splits (protocols, P0).
+    """Raise if a person or a video is in two splits (docs/protocols.md, P0).
 
     Raises:
         Speech2FaceError: names the person or video and both splits.
     """
-    side: dict[tuple[str, str], str] = {}
+    split_of: dict[tuple[str, str], str] = {}
     for sample in samples:
         if sample.split is None:
             continue
         for kind, name in (("person", sample.person), ("video", sample.video)):
             if name is None:
                 continue
-            first = side.setdefault((kind, name), sample.split)
+            first = split_of.setdefault((kind, name), sample.split)
             if first != sample.split:
                 raise Speech2FaceError(
                     f"{kind} {name!r} is in splits {first!r} and {sample.split!r}",

@@ -1,17 +1,17 @@
-"""The store: what was computed once from each clip, found again by its content.
+"""The store: keeps what was computed from each clip, under a key made of the clip's content.
 
 A record is a few arrays and files of one clip. Its key is a digest of everything that it was
 computed from: the bytes of the input files and the settings (`key_of`). A store also has a
-fingerprint of the tools that computed it (`fingerprint_of`). So a record is used again only where
-the same tools would compute the same thing, whatever the clips are called.
+fingerprint of the tools that computed it (`fingerprint_of`). So a record is used again only if the
+same tools would compute the same result. The name of the clip plays no part.
 
     FOLDER/shard-00000.tar    members `00000-00000.face_feature.npy`, `00000-00000.png`, ...
-    FOLDER/shard-00000.json   the ledger, written last: a shard without it does not count
+    FOLDER/shard-00000.json   the ledger, written last: a shard without it is ignored
 
-Shards are tar files in the layout of WebDataset. The ledger holds the keys, where each member lies
-in the tar file, the rejected clips with reasons, the size and SHA-256 of the tar file, and the
-versions and processor that made it. On one kind of processor, with the same versions, the same
-work gives the same bytes, also after it was killed and started again.
+Shards are tar files in the layout of WebDataset. The ledger contains the keys, the position of each
+member in the tar file, the rejected clips with reasons, the size and SHA-256 of the tar file, and
+the versions and the processor with which it was made. On one kind of processor, with the same
+versions, the same work gives the same bytes, also after it was killed and started again.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ Record = Mapping[str, NDArray[Any] | bytes]
 
 @dataclass(frozen=True)
 class Rejected:
-    """Why a clip has no record: a reason out of the few that the caller knows, and the details."""
+    """Why a clip has no record: one of a few reasons that the caller defines, and the details."""
 
     reason: str
     detail: str
@@ -67,13 +67,13 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What became of one item: computed now, kept from an earlier run, or rejected.
+    """The result of one item: computed now, kept from an earlier run, or rejected.
 
     Attributes:
         source: the item as it was given to `Store.fill`.
-        key: of its record.
+        key: key of its record.
         rejected: why it has no record; None if it has one.
-        was_kept: nothing was computed, since the store knew it already.
+        was_kept: True if the result was in the store already and nothing was computed.
     """
 
     source: T
@@ -84,7 +84,7 @@ class Outcome(Generic[T]):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a record lies: its tar file, and offset and size of each member by name."""
+    """Where a record is: its tar file, and offset and size of each member by name."""
 
     shard: Path
     members: Mapping[str, tuple[int, int]]
@@ -93,8 +93,8 @@ class _Place:
 class Store:
     """Records by key, in one folder.
 
-    Any number of processes may read; one may fill, and a second one is refused. Records that were
-    made with tools of another fingerprint may lie in the same folder and are not seen.
+    Any number of processes may read a folder; only one may fill it, and a second one is refused.
+    Records of tools with another fingerprint may be in the same folder and are ignored.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -127,13 +127,13 @@ class Store:
         return array
 
     def arrays(self, key: str) -> dict[str, NDArray[Any]]:
-        """All arrays of a record by name; errors as of `array`."""
+        """All arrays of a record by name; it raises the errors of `array`."""
         members = self._place(key).members
         names = [member.removesuffix(".npy") for member in members if member.endswith(".npy")]
         return {name: self.array(key, name) for name in names}
 
     def content(self, key: str, name: str) -> bytes:
-        """One file of a record by its suffix, such as "png"; errors as of `array`."""
+        """One file of a record by its suffix, such as "png"; it raises the errors of `array`."""
         place = self._place(key)
         if name not in place.members:
             problem = f"a record has no {name!r}; it has {sorted(place.members)}"
@@ -159,23 +159,24 @@ class Store:
         shard_size: int = SHARD_SIZE,
         retry: Container[str] = (),
     ) -> Iterator[Outcome[T]]:
-        """Compute the records that are missing, and yield what became of each item.
+        """Compute the records that are missing, and yield the outcome of each item.
 
-        Items that the store knows come first, then the others as they are computed. A record can
-        be read when all items of its shard have been yielded, at the latest when this ends.
+        Items that are in the store already come first, then the others as they are computed. A
+        record can be read as soon as all items of its shard have been yielded.
 
         Args:
-            items: key and source of each; what shares a key is computed once.
-            compute: makes a record of a source. With several workers it is sent to them once.
-            workers: processes; the bytes do not depend on how many there are.
+            items: key and source of each; items with the same key are computed once.
+            compute: makes a record of a source. With several workers it is sent to each of them
+                once.
+            workers: number of processes; the bytes do not depend on it.
             shard_size: items per shard.
-            retry: reasons of rejection that are not believed, so that these items are tried again.
+            retry: reasons; items that were rejected for one of them are tried again.
 
         Raises:
             Speech2FaceError: another process fills this folder, or it cannot be written.
         """
         missing: dict[str, T] = {}
-        doubtful: dict[str, T] = {}  # last: new items then fill the same shards as without them
+        doubtful: dict[str, T] = {}  # done last, so that the shards of new items stay the same
         repeated: list[tuple[str, T]] = []
         for key, source in items:
             known = self._rejected.get(key)
@@ -229,7 +230,7 @@ class Store:
             self._read_ledger(int(match[1]))
 
     def _read_ledger(self, number: int) -> None:
-        """Take note of a shard, if it is whole."""
+        """Enter the records of a shard, unless its tar file is missing or incomplete."""
         ledger = self._path(number, ".json")
         record = read_json_object(ledger, remedy=_REMEDY)
         if record.get("format") != FORMAT:
@@ -237,7 +238,7 @@ class Store:
         shard = self._path(number, ".tar")
         try:
             if not shard.is_file() or shard.stat().st_size != record["size"]:
-                return  # as if it had never been made: its number is free
+                return  # the shard is ignored, and its number is used again
             if record["fingerprint"] == self.fingerprint:
                 for row in record["rows"]:
                     members = {name: (start, size) for name, start, size in row["members"]}
@@ -287,22 +288,22 @@ class Store:
 
 
 def key_of(*parts: object) -> str:
-    """Key of a record: a digest of everything that it is computed from, tools excepted.
+    """Key of a record: a digest of everything that it is computed from, except the tools.
 
     Args:
-        parts: paths of input files, of which the content counts and not the name, and other
-            plain values such as numbers, strings and lists of them. A file that cannot be read
-            counts as absent, so that a record of its rejection is not used once it is there.
+        parts: paths of input files, whose content and not name enters the key, and plain values
+            such as numbers, strings and lists of them. A file that cannot be read counts as
+            absent; when it can be read later, the key is another one, and the clip is tried again.
     """
     plain = [_digest_of(part) if isinstance(part, Path) else part for part in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_of(tools: Mapping[str, object], packages: Sequence[str] = PACKAGES) -> str:
-    """Fingerprint of tools: a digest of their names and settings, and of versions.
+    """Fingerprint of tools: a digest of their names, settings and versions.
 
     Args:
-        tools: what distinguishes the tools, as plain values; of weights a SHA-256.
+        tools: names and settings of the tools as plain values; for weights their SHA-256.
         packages: distributions whose versions may change what the tools compute.
     """
     described = {"tools": dict(tools), "versions": _versions(packages)}
@@ -310,7 +311,7 @@ def fingerprint_of(tools: Mapping[str, object], packages: Sequence[str] = PACKAG
 
 
 def _digest_of(file: Path) -> list[str]:
-    """The content of a file; in a list, since a string could pretend to be one."""
+    """Digest of a file, in a list, so that no plain string can give the same key."""
     try:
         with file.open("rb") as opened:
             return ["file", hashlib.file_digest(opened, "sha256").hexdigest()]
@@ -344,7 +345,7 @@ def _as_bytes(value: NDArray[Any] | bytes) -> bytes:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str | None]:
-    """Versions of this package, of Python and of others; None for what is not installed."""
+    """Versions of this package, of Python and of other packages; None if one is not installed."""
     versions: dict[str, str | None] = {
         "python": f"{sys.version_info.major}.{sys.version_info.minor}"
     }
@@ -357,7 +358,7 @@ def _versions(packages: Sequence[str]) -> dict[str, str | None]:
 
 
 def _processor() -> str:
-    """The kind of processor: decoders and matrix products differ in the last digits by it."""
+    """The kind of processor. The last digits of decoders and matrix products depend on it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -381,24 +382,25 @@ def _mapping(
     try:
         yield lambda sources: pool.map(_work, sources)
     except BrokenProcessPool as broken:
-        problem = "a worker process was ended from outside, perhaps for want of memory"
+        problem = "a worker process was ended from outside, perhaps because memory ran out"
         remedy = "run the same command again, with fewer workers"
         raise Speech2FaceError(problem, remedy) from broken
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_COMPUTE: list[Callable[[Any], Record | Rejected]] = []  # of a worker process: one function
+_COMPUTE: list[Callable[[Any], Record | Rejected]] = []  # in a worker process, its one function
 
 
 def _start_worker(compute: Callable[[Any], Record | Rejected]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
+    # Ctrl-C is sent to all processes at once; the parent handles it and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     _COMPUTE.append(compute)
 
 
 def _end_with_parent() -> None:
-    """A killed parent cannot end its workers, which would wait for ever."""
+    """End this worker when its parent ends; a killed parent cannot end its workers itself."""
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -1,13 +1,13 @@
-"""From a voice to a face by onnxruntime: one session hears, a second one draws.
+"""From a voice to a face by onnxruntime, with one session that hears and one that draws.
 
     NAME.onnx         waveform [1, L]  ->  feature [1, D], v_s
     NAME-face.onnx    feature [N, D], exaggeration [N], draw [N, R]
                       ->  image [N, 3, 224, 224], landmarks [N, 68, 2], drawn_feature [N, D], v'
 
-So a slider, or further faces of one voice, draw again without hearing again. What is evaluated is
-what ships: every command that makes a face goes through `Pipeline`. A model file is a stranger's:
-whatever is not our graph is refused in a sentence, and of other files only the face graph is opened
-whose SHA-256 the hearing graph names.
+With two sessions, a slider or further faces of one voice draw again without hearing again. Every
+command that makes a face uses `Pipeline`, so the evaluation measures what users get. A model file
+may come from anybody: a file with another graph is refused with one error, and the only other file
+that is opened is the face graph whose SHA-256 the hearing graph names.
 """
 
 import operator
@@ -30,30 +30,28 @@ from speech2face.records import parse_json_object
 if TYPE_CHECKING:  # at run time Pillow is imported with the first face
     from PIL.Image import Image
 
-FORMAT = 2  # of the exported graphs and their metadata; 1 had both parts in one file
+FORMAT = 2  # version of the exported graphs and their metadata; in 1 both parts were one file
 METADATA_KEY = "speech2face"
-HEARS, DRAWS = "hears", "draws"  # which part a graph is, in its metadata
-IMAGE_SIZE = 224  # pixels, both ways
+HEARS, DRAWS = "hears", "draws"  # the part that a graph is, in its metadata
+IMAGE_SIZE = 224  # pixels, width and height
 N_LANDMARKS = 68
-EXAGGERATIONS = (
-    -1.0,
-    4.0,
-)  # -1 is the mean face, 0 the plain prediction, the paper's page 0.7, 1.4
-THREADS = 2  # a third less time than one takes; more gain little on windows of three seconds
-MAX_SIZE = 1_000_000  # of a feature or a draw that a model file may ask for
+# The range of alpha: -1 is the mean face and 0 the prediction; the paper's page uses 0.7 and 1.4.
+EXAGGERATIONS = (-1.0, 4.0)
+THREADS = 2  # they need a third less time than one; more help little on windows of three seconds
+MAX_SIZE = 1_000_000  # limit for the sizes of feature and draw that a model file states
 MAX_MODEL_BYTES = 2**31  # protobuf's own limit
-FACES_AT_ONCE = 4  # further faces are drawn in groups of this size, however many are asked for
+FACES_AT_ONCE = 4  # further faces are always drawn in groups of this size
 
 _EXPORT = "give a file that `speech2face export` wrote"
 
 Floats = NDArray[np.float32]
-Shape = tuple[int | None, ...]  # None: any size
+Shape = tuple[int | None, ...]  # None stands for any size
 Voice = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | Recording
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What an exported model says of itself, and the digest of its hearing graph."""
+    """The description inside an exported model, and the digest of its hearing graph."""
 
     name: str
     format: int
@@ -61,9 +59,9 @@ class ModelCard:
     default_exaggeration: float
     feature_size: int  # D
     draw_size: int  # R, coordinates of the spread of equally likely faces
-    sha256: str  # of the hearing graph, which names that of the face graph
-    face_sha256: str
-    # All that its metadata says, such as licence and training data.
+    sha256: str  # digest of the hearing graph
+    face_sha256: str  # digest of the face graph, as the hearing graph names it
+    # Everything in its metadata, such as licence and training data.
     details: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -83,19 +81,19 @@ class Face:
     """A face consistent with the voice; never the speaker's face."""
 
     image: "Image"  # 224 x 224, RGB
-    feature: Floats  # [D]: v', the face feature as it was drawn, exaggeration included
+    feature: Floats  # [D]: v', the face feature that was drawn, exaggeration included
     landmarks: Floats  # [68, 2] in pixels of the image, (x, y)
-    seconds: float  # of speech that were found and heard; 0 if none was
-    exaggeration: float  # how far from the mean face it was pushed
-    likely: tuple["Image", ...] = ()  # further faces that the voice fits as well
-    truncated: bool = False  # the recording went on; what followed was not heard
+    seconds: float  # length of the speech that was found and used; 0 without a recording
+    exaggeration: float  # alpha, how far the face was moved away from the mean face
+    likely: tuple["Image", ...] = ()  # further faces that fit the voice as well
+    truncated: bool = False  # the recording was longer, and its rest was not used
     damaged: bool = False  # parts of the recording could not be decoded
-    seconds_searched: float = 0.0  # of the recording, for speech
-    notes: tuple[str, ...] = ()  # of the recording: one channel of several is heard, little speech
+    seconds_searched: float = 0.0  # length of the recording that was searched for speech
+    notes: tuple[str, ...] = ()  # remarks on the recording, for example that it has little speech
 
 
 class Pipeline:
-    """An exported model, ready to turn voices into faces. Same voice, same face, in any order."""
+    """An exported model that makes faces from voices. The same voice always gives the same face."""
 
     def __init__(self, hearing: Any, drawing: Any, card: ModelCard) -> None:
         """Use two onnxruntime sessions that `load_model` has checked."""
@@ -111,7 +109,7 @@ class Pipeline:
         draws: int = 0,
         seed: int = 0,
     ) -> Face:
-        """Make a face that is consistent with a voice: `draw` what `hear` says of it.
+        """Make a face that is consistent with a voice: `draw` the feature that `hear` gives.
 
         Args:
             voice: as for `hear`.
@@ -121,7 +119,7 @@ class Pipeline:
             seed: as for `draw`.
 
         Raises:
-            Speech2FaceError: a voice that cannot be used, or a setting out of range.
+            Speech2FaceError: the voice cannot be used, or a setting is out of range.
         """
         alpha, n_draws = self._alpha(exaggeration), _whole(draws, "draws")
         seed = _whole(seed, "seed")
@@ -140,14 +138,14 @@ class Pipeline:
         """The face feature v_s that the model hears in a voice, `[D]`.
 
         Args:
-            voice: any file PyAV decodes, by its path, its bytes or opened in binary mode, or
-                samples `[L]`, `[C, L]` or `[L, C]`. The speech in it is found, wherever it lies,
-                and its first five minutes are heard; what is shorter than six seconds is repeated.
-                A `Recording` is heard as it is.
-            sample_rate: of samples, in Hz; a file knows its own.
+            voice: a file that PyAV can decode, given as a path, as bytes or opened in binary mode;
+                or samples `[L]`, `[C, L]` or `[L, C]`. The speech in it is found, and its first
+                five minutes are used. Speech of less than six seconds is repeated. A `Recording` is
+                used as it is.
+            sample_rate: the rate of samples, in Hz. It must be left out for a file.
 
         Raises:
-            Speech2FaceError: a voice that cannot be used.
+            Speech2FaceError: the voice cannot be used.
         """
         return self._feature(_recording(voice, sample_rate))
 
@@ -159,18 +157,18 @@ class Pipeline:
         draws: int = 0,
         seed: int = 0,
     ) -> Face:
-        """Draw the face of a feature: one that was heard, or one of a photo.
+        """Draw the face of a feature, which may come from a voice or from a photo.
 
         Args:
             feature: v_s, `[D]`.
-            exaggeration: alpha of v' = mean + (1 + alpha)(v_s - mean), -1 to 4; the model's own
-                default unless given.
-            draws: how many further, equally likely faces to draw. A voice constrains a face
-                weakly; their spread shows how weakly.
-            seed: of the draws. The first faces stay the same when more are drawn.
+            exaggeration: alpha of v' = mean + (1 + alpha)(v_s - mean), from -1 to 4. The default is
+                stated by the model.
+            draws: how many further, equally likely faces to draw. Their spread shows how much of a
+                face the voice leaves open.
+            seed: seed of the draws. If more faces are drawn, the first ones stay the same.
 
         Raises:
-            Speech2FaceError: another feature than the model's, or a setting out of range.
+            Speech2FaceError: this is not a feature of the model, or a setting is out of range.
         """
         alpha, n_draws = self._alpha(exaggeration), _whole(draws, "draws")
         heard = self._checked_feature(feature)
@@ -189,8 +187,8 @@ class Pipeline:
     def _likely(self, feature: Floats, alpha: float, draws: NDArray[Any]) -> tuple["Image", ...]:
         """Images of draws `[N, R]`.
 
-        Always in groups of one size: sums are rounded otherwise in groups of another, and a face
-        would depend on how many more are asked for.
+        All groups have one size. Rounding differs between groups of different sizes, so a face
+        would otherwise depend on how many others are asked for.
         """
         likely: list[Image] = []
         for start in range(0, len(draws), FACES_AT_ONCE):
@@ -227,7 +225,7 @@ class Pipeline:
     def _run(
         self, session: Any, inputs: dict[str, Floats], outputs: dict[str, Shape]
     ) -> list[Floats]:
-        """The named outputs, once they are known to have their shapes and to be finite."""
+        """The named outputs, checked to be finite and to have the right shapes."""
         try:
             found: list[Floats] = session.run(list(outputs), inputs)
         except Exception as error:  # onnxruntime's own exceptions have no narrower parent
@@ -236,12 +234,12 @@ class Pipeline:
             raise Speech2FaceError(problem, "export the model again") from error
         shapes = [output.shape for output in found]
         if shapes != list(outputs.values()) or not all(np.isfinite(one).all() for one in found):
-            problem = f"the model {self.card.name!r} gave something that is not a face"
+            problem = f"the output of the model {self.card.name!r} is not a face"
             raise Speech2FaceError(problem, "export the model again")
         return found
 
     def _alpha(self, exaggeration: float | None) -> float:
-        """The exaggeration, checked, or the model's own."""
+        """The given exaggeration after a check, or the model's default."""
         if exaggeration is None:
             return self.card.default_exaggeration
         low, high = EXAGGERATIONS
@@ -258,10 +256,10 @@ class Pipeline:
         try:
             given: Floats = np.asarray(feature, np.float32)
             is_ours = given.shape == (self.card.feature_size,) and bool(np.isfinite(given).all())
-        except (TypeError, ValueError):  # no numbers, or lists of several lengths
+        except (TypeError, ValueError):  # not numbers, or lists of different lengths
             is_ours = False
         if not is_ours:
-            problem = f"this is no face feature of the model {self.card.name!r}"
+            problem = f"this is not a face feature of the model {self.card.name!r}"
             raise Speech2FaceError(problem, f"give {self.card.feature_size} finite numbers")
         return given
 
@@ -272,12 +270,13 @@ def load_model(
     """Open a model for inference.
 
     Args:
-        model: an exported model file, or the name of an embedded one; the embedded default
-            unless given.
-        threads: that work on one face; two unless given.
+        model: an exported model file, or the name of an embedded model; by default the embedded
+            default model.
+        threads: number of threads that work on one face; by default two.
 
     Raises:
-        Speech2FaceError: no such file, not one of our models, or a damaged installation.
+        Speech2FaceError: the file does not exist or is not one of our models, or the installation
+            is damaged.
     """
     name = hub.DEFAULT if model is None else os.fspath(model)
     inside = hub.embedded(name) if name in hub.EMBEDDED else None
@@ -294,7 +293,7 @@ def load_model(
 
 
 def face_outputs(feature_size: int) -> dict[str, Shape]:
-    """Names and sizes of what the face graph gives, in its order."""
+    """Names and sizes of the outputs of the face graph, in its order."""
     return {
         "image": (None, 3, IMAGE_SIZE, IMAGE_SIZE),
         "landmarks": (None, N_LANDMARKS, 2),
@@ -303,7 +302,7 @@ def face_outputs(feature_size: int) -> dict[str, Shape]:
 
 
 def _face_session(card: ModelCard, hearing: Path, threads: int) -> Any:
-    """Session over the face graph that lies beside a hearing graph and is named in its card."""
+    """Session of the face graph, which is beside the hearing graph and is named in its card."""
     path = hub.face_graph_path(hearing)
     content = _read(path, f"put it beside {hearing.name} again: the two files belong together")
     if hub.sha256_of(content) != card.face_sha256:
@@ -313,7 +312,7 @@ def _face_session(card: ModelCard, hearing: Path, threads: int) -> Any:
     session = _session(content, path, threads)
     said = _said(session, path)
     if said.get("part") != DRAWS:
-        raise Speech2FaceError("is no face graph of speech2face", _EXPORT, str(path))
+        raise Speech2FaceError("is not a face graph of speech2face", _EXPORT, str(path))
     inputs: dict[str, Shape] = {
         "feature": (None, card.feature_size),
         "exaggeration": (None,),
@@ -330,7 +329,7 @@ def _recording(voice: Voice, sample_rate: int | None) -> Recording:
         if sample_rate is not None:
             remedy = "leave sample_rate out; it is for samples in memory"
             path = os.fspath(voice) if isinstance(voice, str | os.PathLike) else None
-            raise Speech2FaceError("a file carries its own sample rate", remedy, path)
+            raise Speech2FaceError("a file states its own sample rate", remedy, path)
         return decode(cast(Any, voice))
     if isinstance(voice, Recording):
         return voice
@@ -342,7 +341,7 @@ def _recording(voice: Voice, sample_rate: int | None) -> Recording:
 
 
 def _whole(value: int, name: str) -> int:
-    """A whole number that is not negative."""
+    """`value`, checked to be a whole number that is not negative."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -363,7 +362,7 @@ def _as_image(image: Floats) -> "Image":
 def _read(path: Path, if_missing: str) -> bytes:
     try:
         if path.exists() and not (path.is_file() and path.stat().st_size <= MAX_MODEL_BYTES):
-            raise Speech2FaceError("is no model file", _EXPORT, str(path))
+            raise Speech2FaceError("is not a model file", _EXPORT, str(path))
         return path.read_bytes()
     except FileNotFoundError as error:
         raise Speech2FaceError("there is no such model file", if_missing, str(path)) from error
@@ -373,7 +372,9 @@ def _read(path: Path, if_missing: str) -> bytes:
 
 
 def _session(content: bytes, path: Path, threads: int) -> Any:
-    """Session over a model's bytes; from bytes, so that it can be digested and reads no other."""
+    """Session of a model. It is made from bytes, so that the file with the checked digest is used
+    and no other file is read.
+    """
     try:
         return open_session(content, threads)
     except Exception as error:  # onnxruntime's own exceptions have no narrower parent
@@ -382,13 +383,13 @@ def _session(content: bytes, path: Path, threads: int) -> Any:
 
 
 def _said(session: Any, path: Path) -> dict[str, Any]:
-    """What a graph says of itself, from the metadata in its file."""
+    """The description of a graph, from the metadata in its file."""
     try:
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except UnicodeDecodeError as error:
         raise Speech2FaceError("is damaged", _EXPORT, str(path)) from error
     if text is None:
-        raise Speech2FaceError("is ONNX, but no speech2face model", _EXPORT, str(path))
+        raise Speech2FaceError("is ONNX, but not a speech2face model", _EXPORT, str(path))
     return parse_json_object(text, path, remedy=_EXPORT, part="its description")
 
 
@@ -411,18 +412,18 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
             details=said,
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        problem = f"describes itself in a way this version does not know ({error})"
+        problem = f"its description is not one that this version knows ({error})"
         raise Speech2FaceError(problem, _EXPORT, str(path)) from error
 
 
 def _refuse_other_graph(
     session: Any, inputs: dict[str, Shape], outputs: dict[str, Shape], path: Path
 ) -> None:
-    """Raise unless names, types and sizes of what goes in and out are those of the contract."""
+    """Raise unless the inputs and outputs have the names, types and sizes of the contract."""
     for side, contract in ((session.get_inputs, inputs), (session.get_outputs, outputs)):
         try:
             found = {tensor.name: (tensor.type, tensor.shape) for tensor in side()}
-        except UnicodeDecodeError as error:  # any name in the file may be no text
+        except UnicodeDecodeError as error:  # a name in the file may be bytes that are not text
             raise Speech2FaceError("is damaged", _EXPORT, str(path)) from error
         if found.keys() != contract.keys():
             problem = f"has {sorted(found)} where a speech2face model has {sorted(contract)}"
@@ -435,7 +436,10 @@ def _refuse_other_graph(
 
 
 def _fits(shape: list[Any], wanted: Shape) -> bool:
-    """Sizes that the graph states equal the wanted ones; a name stands for any, None wants any."""
+    """Whether the sizes of a graph are the wanted ones.
+
+    A name in `shape` and None in `wanted` stand for any size.
+    """
     return len(shape) == len(wanted) and all(
         want is None or not isinstance(size, int) or size == want
         for size, want in zip(shape, wanted, strict=True)

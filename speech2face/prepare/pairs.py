@@ -1,13 +1,13 @@
-"""Voice-face pairs to features for training: serial, and continued where it was stopped.
+"""Computes features for training from voice-face pairs; a stopped run can be continued.
 
-`prepare_clip` is pure: a sample in, its features or a named reason out. A run leaves
+`prepare_clip` is a pure function from a sample to its features or a named reason. A run writes
 
     OUT/manifest.jsonl           the corpus
     OUT/features.json            what all features have in common: recogniser, clip length, ...
-    OUT/shard-*.tar, .json       the features, as `data.store` keeps them
+    OUT/shard-*.tar, .json       the features, in the format of `data.store`
     OUT/clips.jsonl              written last: the key of each clip, or why it was left out
 
-Killing the work and starting it again ends in the same bytes.
+A run that was killed and started again writes the same bytes as one that was not.
 """
 
 import hashlib
@@ -57,16 +57,16 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class Tools:
-    """What a clip is prepared with.
+    """The tools and settings with which clips are prepared.
 
     Attributes:
-        detector: finds the face in the photograph, and the landmarks of a canonical face that
-            comes without them.
-        encoder: the frozen recogniser that makes `v_f`.
-        front_end: waveform `[B, L]` to spectrogram `[B, ...]`.
-        clip_seconds: speech is repeated or cut to it.
-        with_canonical: also keep the canonical face and its landmarks, for the face decoder.
-        weights_sha256: of the encoder's weights, where they are a file of the user.
+        detector: finds the face in the photograph, and the landmarks of a canonical face if the
+            sample has none.
+        encoder: the frozen recogniser that computes `v_f`.
+        front_end: function from a waveform `[B, L]` to a spectrogram `[B, ...]`.
+        clip_seconds: speech is repeated or cut to this length.
+        with_canonical: also store the canonical face and its landmarks, for the face decoder.
+        weights_sha256: digest of the encoder's weights, if they are a file of the user.
     """
 
     detector: FaceDetector
@@ -85,17 +85,17 @@ def prepare_pairs(
     shard_size: int = SHARD_SIZE,
     retry: Collection[Reason] = (),
 ) -> Iterator[Outcome[Sample]]:
-    """Fill `out` with the features of all pairs; yields what became of each clip.
+    """Fill `out` with the features of all pairs, and yield the outcome of each clip.
 
     Args:
-        samples: every one needs a face.
-        out: folder of the run, as the module describes; what is done is kept.
-        tools: what the clips are prepared with.
+        samples: the corpus. A clip without a face is rejected.
+        out: folder of the run, as the module describes; what is there already is kept.
+        tools: the tools and settings.
         shard_size: samples per shard, rejected ones included.
         retry: reasons; clips that were rejected for one of them are tried again.
 
     Raises:
-        Speech2FaceError: `out` holds features of another manifest or made with other tools.
+        Speech2FaceError: `out` has features of another manifest, or made with other tools.
     """
     manifest = out / MANIFEST
     content = manifest_content(manifest, samples)
@@ -123,7 +123,7 @@ def prepare_pairs(
 
 
 def prepare_clip(sample: Sample, tools: Tools) -> Record | Rejected:
-    """Features of one clip by name, or the reason why there are none. Pure."""
+    """Features of one clip by name, or the reason why there are none. A pure function."""
     try:
         waveform = speech_of(sample)  # [L]
     except Speech2FaceError as error:
@@ -176,7 +176,7 @@ def _canonical(sample: Sample, detector: FaceDetector) -> dict[str, NDArray[Any]
 def _landmarks(
     sample: Sample, image: RGBImage, detector: FaceDetector
 ) -> NDArray[np.float64] | None:
-    """The landmarks that the sample names, else detected ones; None where no face is found."""
+    """The sample's own landmarks, or detected ones; None if no face is found."""
     if sample.landmarks is not None:
         return read_landmarks(sample.landmarks)
     located = detector.locate(image)
@@ -184,13 +184,13 @@ def _landmarks(
 
 
 def _key(sample: Sample, tools: Tools) -> str:
-    """By everything that the features of a clip are computed from."""
+    """Key of a clip: a digest of everything that its features are computed from."""
     pictures = (sample.canonical, sample.landmarks) if tools.with_canonical else ()
     return key_of(sample.voice, sample.seconds, sample.face, *pictures)
 
 
 def _fingerprint(tools: Tools) -> str:
-    """Of the tools: names, settings and, where they come from a file, weights."""
+    """Fingerprint of the tools: names, settings and, if they come from a file, weights."""
     return fingerprint_of(
         {
             "speech": FINDER,
@@ -215,7 +215,10 @@ def _description(tools: Tools, manifest_sha256: str) -> dict[str, Any]:
 
 
 def _refuse_other(out: Path, description: Mapping[str, Any]) -> None:
-    """Refuse to mix features of other settings; other versions of packages compute them anew."""
+    """Raise if `out` has features of other settings.
+
+    Other versions of packages are no error: the features are then computed again.
+    """
     if not (out / DESCRIPTION).is_file():
         return
     found = read_json_object(out / DESCRIPTION) | {"fingerprint": description["fingerprint"]}

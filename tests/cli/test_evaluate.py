@@ -398,9 +398,9 @@ def test_extract_names_a_bad_clip_does_the_others_and_exits_1(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["dlib", "--seconds", "3"], "hears nothing"),
+        (["dlib", "--seconds", "3"], "no voice is heard"),
         (["model.onnx", "--pictures", "face"], "without a photo map"),
-        (["model.onnx", "--pictures", "face", "--halves"], "hears nothing"),
+        (["model.onnx", "--pictures", "face", "--halves"], "no voice is heard"),
         (["absent.onnx"], "absent.onnx"),
         (["model.onnx", "--split", "val"], "split val"),
     ],

@@ -104,5 +104,5 @@ def test_what_is_no_finished_run_is_named(
     assert main(["export", str(other), out]) == 1
     assert "a checkpoint of the paper face decoder" in capsys.readouterr().err
     assert main(["export", str(run_dir), str(tmp_path / "mine.png")]) == 1
-    assert "end it in .onnx" in capsys.readouterr().err
+    assert "give a name that ends in .onnx" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["other"]

@@ -47,7 +47,7 @@ def test_another_folder_another_name_and_a_missing_face_are_refused(checkout: Pa
     with pytest.raises(Speech2FaceError, match="checkout"):
         read(checkout / "figures")
     (checkout / FOLDER / "Face_ori" / f"{CLIPS[0]}.jpg").unlink()
-    with pytest.raises(Speech2FaceError, match="without a true face"):
+    with pytest.raises(Speech2FaceError, match="it has no true face"):
         read(checkout)
     (checkout / FOLDER / "Wav" / "nonsense.wav").touch()
     with pytest.raises(Speech2FaceError, match="not a clip"):

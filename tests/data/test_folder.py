@@ -42,5 +42,5 @@ def test_two_voices_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "anna.wav", "bert.jpg")
-    with pytest.raises(Speech2FaceError, match="no voice has a face of the same name"):
+    with pytest.raises(Speech2FaceError, match="there is no voice and face of the same name"):
         folder.read(tmp_path)

@@ -174,7 +174,7 @@ def test_draws_are_standard_normal(pipeline: Pipeline) -> None:
 def test_settings_that_make_no_sense_are_refused(pipeline: Pipeline) -> None:
     with pytest.raises(Speech2FaceError, match="sample rate"):
         pipeline.reconstruct(noise(1))
-    with pytest.raises(Speech2FaceError, match="carries its own"):
+    with pytest.raises(Speech2FaceError, match="states its own"):
         pipeline.reconstruct(SLT, sample_rate=16_000)
 
 
@@ -206,12 +206,12 @@ def changed(**differences: Any) -> dict[str, Any]:
 
 FACE_OUTPUTS, HEARING_OUTPUTS = stand_in.FACE_OUTPUTS, stand_in.HEARING_OUTPUTS
 WRONG_GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
-    "no metadata": ({"metadata": None}, "no speech2face model"),
+    "no metadata": ({"metadata": None}, "not a speech2face model"),
     "no JSON": ({"metadata": "nonsense"}, "its description is not JSON"),
     "a list": ({"metadata": "[1, 2]"}, "not a JSON object"),
     "nested": ({"metadata": "[" * 100_000}, "nested"),
     "a number of 5,000 digits": ({"metadata": '{"name": ' + "9" * 5_000 + "}"}, "digits"),
-    "no fields": ({"metadata": "{}"}, "describes itself"),
+    "no fields": ({"metadata": "{}"}, "its description is not"),
     "both parts in one file": ({"metadata": changed(format=1)}, "format is 1"),
     "a later format": ({"metadata": changed(format=3)}, "format is 3"),
     "another rate": ({"metadata": changed(sample_rate=8_000)}, "sample_rate is 8000"),
@@ -275,7 +275,7 @@ def test_either_graph_in_the_place_of_the_other_is_refused(tmp_path: Path) -> No
         load_model(hub.face_graph_path(file))
     hearing = file.read_bytes()
     stand_in.write_pair(file, stand_in.METADATA, drawing=hearing)
-    with pytest.raises(Speech2FaceError, match="no face graph"):
+    with pytest.raises(Speech2FaceError, match="not a face graph"):
         load_model(file)
 
 
@@ -324,7 +324,7 @@ def test_a_cut_model_is_refused(stand_in_model: Path, tmp_path: Path) -> None:
 def test_missing_models_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Speech2FaceError, match="no such model file"):
         load_model(tmp_path / "missing.onnx")
-    with pytest.raises(Speech2FaceError, match="is no model file"):
+    with pytest.raises(Speech2FaceError, match="is not a model file"):
         load_model(tmp_path)
     with pytest.raises(Speech2FaceError, match="cannot be opened"):
         load_model("null\0byte.onnx")

@@ -233,7 +233,7 @@ def test_a_folder_of_which_nothing_is_left_is_an_error_of_the_dataset(
     lost = replace(read_manifest(world)[0], voice=tmp_path / "missing.wav")
     (outcome,) = prepare_pairs([lost], tmp_path / "out", TOOLS)
     assert outcome.rejected is not None
-    with pytest.raises(Speech2FaceError, match="no features of split"):
+    with pytest.raises(Speech2FaceError, match="no features of the split"):
         FeatureShards(tmp_path / "out", "train")
 
 

@@ -139,7 +139,9 @@ def test_what_does_not_belong_together_is_refused(
 ) -> None:
     capsys.readouterr()
     assert main(["export", str(folder / "voice"), str(tmp_path / "a.onnx")]) == 1
-    assert "add --face-decoder and --features" in capsys.readouterr().err
+    assert (
+        "add --face-decoder, the run of its face decoder, and --features" in capsys.readouterr().err
+    )
     with pytest.raises(Speech2FaceError, match="paper voice encoder"):
         paper_model(folder / "face", folder / "face", folder / "features")
     other = tmp_path / "features"
