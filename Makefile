@@ -1,6 +1,6 @@
-# make demo    a face from each sample voice, in out/        (inference alone: no torch, .venv)
-# make report  the whole evaluation, in report/              (everything: .venv-dev)
-# make test    every check and test, as CI runs them         (everything: .venv-dev)
+# make demo    makes a face from each sample voice, in out/        (installs what inference needs)
+# make report  writes the whole evaluation into report/            (installs everything)
+# make test    runs every check and test, in the same way as CI    (installs everything)
 #
 # PYTHON=python3.12 chooses the interpreter, PIP_ARGS=... goes to every pip install. On Linux,
 # PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" fetches the small torch.
@@ -38,7 +38,7 @@ mutants: .venv-dev/installed
 soak: .venv-dev/installed
 	$(DEV)/python benchmarks/soak.py
 
-# Damaged files to every reader, N for each; what is found lies in fuzz-findings/.
+# Give N damaged files to every reader; the files that cause a fault are kept in fuzz-findings/.
 N ?= 10000
 fuzz: .venv-dev/installed
 	cd tests && PYTHONPATH=. ../$(DEV)/python -m fuzz.harness --inputs $(N) --found ../fuzz-findings
@@ -48,8 +48,9 @@ bench: .venv-dev/installed
 	$(DEV)/python benchmarks/spectrogram.py
 	$(DEV)/python benchmarks/warp.py
 
-# Our default beside the authors' images on the clips of DATA, or a drawn world where there are none.
-# The report of real clips shows photographs of people: it stays on this machine.
+# Compare the default model with the authors' images on the clips of DATA. Without such clips, the
+# report is about an invented world of drawn people. A report of real clips shows photographs of
+# people and must not leave this machine.
 VOICES = $(wildcard $(DATA)/../librispeech)
 report: .venv-dev/installed
 	$(DEV)/speech2face evaluate --out report --force $(if $(wildcard $(DATA)/manifest.jsonl),\
@@ -58,7 +59,7 @@ report: .venv-dev/installed
 default-model: .venv-dev/installed
 	$(DEV)/speech2face default-model --data $(DATA) --force
 
-# All that the environments depend on is in two files; nothing is installed again until they change.
+# The environments depend on two files, and are installed again only if one of these changes.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(INFER)/python $(PIP_INSTALL) -e .
@@ -70,7 +71,7 @@ default-model: .venv-dev/installed
 	$(DEV)/python -m pip check
 	@touch $@
 
-# Pin what .venv-dev holds now, less the local part of a version and this package itself.
+# Write the versions in .venv-dev to constraints.txt, without local version parts and this package.
 constraints:
 	$(DEV)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > constraints.txt
 

@@ -2,8 +2,8 @@
 
 "lambda_1 and lambda_2 are tuned such that the gradient magnitude of each term with respect to v_s
 are within a similar scale at an early iteration (we measured at the 1000th iteration)" (Oh et al.
-2019, section 3). The published 0.025 and 200 belong to a scale of the features that is not known.
-So the rule can be used for other features, but the numbers cannot.
+2019, section 3). The published weights, 0.025 and 200, fit the scale of the authors' features,
+which is not known. So the rule can be used for other features, but the numbers cannot.
 """
 
 from collections import defaultdict
@@ -19,15 +19,15 @@ from speech2face.training.config import Lambdas
 from speech2face.training.state import TrainState
 from speech2face.training.step import VOICE_ENCODER, VoiceTerms, voice_encoder_losses
 
-TERMS = ("decoder", "feature", "distillation")  # the first one with a weight keeps it
+TERMS = ("decoder", "feature", "distillation")  # the first one that is used keeps its weight
 
 
 def measure(
     state: TrainState, batches: Iterable[VoiceBatch], terms: VoiceTerms
 ) -> dict[str, float]:
-    """Gradient norms of the unweighted terms at this point of a training, means over batches.
+    """Gradient norms of the unweighted terms at this point of a training, averaged over batches.
 
-    The network runs as in training, on the statistics of each batch, but nothing is updated.
+    Batch norm uses the statistics of each batch, as in training, but no weight is updated.
     """
     collected: dict[str, list[float]] = defaultdict(list)
     for batch in batches:
@@ -43,11 +43,12 @@ def balanced(lambdas: Lambdas, norms: Mapping[str, float]) -> Lambdas:
     """Weights with which the gradients of all terms with respect to v_s are of equal size.
 
     Args:
-        lambdas: weights of the pilot; the first term that is on keeps its weight.
-        norms: of the unweighted terms, as `measure` gives them; a term not among them stays off.
+        lambdas: weights of the pilot run; the first term that is used keeps its weight.
+        norms: gradient norms of the unweighted terms, from `measure`. The weight of a term that is
+            missing there stays as it is.
 
     Raises:
-        Speech2FaceError: a gradient is zero or not finite, so nothing can be balanced.
+        Speech2FaceError: a gradient is zero or not finite.
     """
     reference = next(name for name in TERMS if name in norms)
     weight = getattr(lambdas, reference)

@@ -1,13 +1,14 @@
-"""The code of a canonical face: principal components of the face, then of what surrounds it.
+"""The code of a canonical face: principal components of the face, and others of its surround.
 
-This is the face feature of the compact model. It plays VGG-Face's part: what the voice encoder
-predicts, what the decoder decodes, and a space in which the mean face lies at the origin and
-`1 + alpha` times a face is the same face exaggerated. It is learned from renders (frontal, neutral,
-on white), not from a recogniser, so that recognisers remain independent judges.
+This is the face feature of the compact model, in place of VGG-Face's feature: the voice encoder
+predicts it and the decoder decodes it. The mean face has code 0, and `1 + alpha` times a code is
+the same face exaggerated. It is learned from frontal, neutral renders on white, without a
+recogniser, so that recognisers stay independent judges.
 
-Face and surround have coordinates of their own. Hair and shoulders vary most, but people are told
-apart by what lies between brows and chin: in common components the details of a face come with
-wisps of somebody's hair, and a prediction that brings out those details draws ghosts around it.
+Face and surround have separate coordinates. Hair and shoulders vary most, but people are recognised
+by the part between eyebrows and chin. If the components were common, details of a face would be
+mixed with hair of individual people, and a prediction that strengthens those details would also
+draw traces of such hair around the face.
 """
 
 from dataclasses import dataclass
@@ -34,10 +35,12 @@ class CanonicalSpace:
     """Linear map between a canonical face and its code.
 
     Attributes:
-        mean: of landmarks in pixels and coded texture in 0..1, side by side, `[P]`.
-        synthesis: what a unit of each coordinate adds to them, `[D, P]`.
-        analysis: whose inner products with a deviation from the mean are its code, `[D, P]`.
-        n_face: how many coordinates, the first ones, are of the face; the rest is the surround's.
+        mean: mean of the landmarks in pixels and of the coded texture in 0..1, one after the other,
+            `[P]`.
+        synthesis: what one unit of each coordinate adds to them, `[D, P]`.
+        analysis: the inner products of its rows with a deviation from the mean are the code,
+            `[D, P]`.
+        n_face: the first `n_face` coordinates belong to the face, the others to the surround.
     """
 
     mean: Tensor
@@ -50,15 +53,15 @@ class CanonicalSpace:
         return (_flatten(landmarks, textures) - self.mean) @ self.analysis.T
 
     def landmark_map(self, n_landmarks: int) -> Tensor:
-        """What a unit of each coordinate adds to the landmarks, pixels, `[D, N * 2]`."""
+        """What one unit of each coordinate adds to the landmarks, in pixels, `[D, N * 2]`."""
         return self.synthesis[:, : n_landmarks * 2]
 
     def texture_map(self, n_landmarks: int) -> Tensor:
-        """What a unit of each coordinate adds to the coded texture, `[D, 3 * 112 * 112]`."""
+        """What one unit of each coordinate adds to the coded texture, `[D, 3 * 112 * 112]`."""
         return self.synthesis[:, n_landmarks * 2 :]
 
     def mean_landmarks(self, n_landmarks: int) -> Tensor:
-        """Landmarks of code zero, pixels, `[N, 2]`."""
+        """Landmarks of the mean face, in pixels, `[N, 2]`."""
         return self.mean[: n_landmarks * 2].reshape(n_landmarks, 2)
 
 
@@ -71,21 +74,22 @@ def fit_canonical_space(
     landmark_share: float,
     reach: float,
 ) -> CanonicalSpace:
-    """Principal components of faces, and of what surrounds them.
+    """Principal components of faces, and of their surrounds.
 
-    With r the region of the face, a texture t is r t + (1 - r) t: the first part is coded with the
-    landmarks, the second by itself, and the two decoded parts add up to the texture.
+    With r the region of the face, a texture t is r t + (1 - r) t. The first part is coded together
+    with the landmarks, the second separately, and the texture is the sum of both decoded parts.
 
     Args:
         landmarks: in pixels, `[M, 68, 2]`.
-        textures: uint8 or float in 0..1, in the frame of the mean landmarks, `[M, 3, 224, 224]`.
-        n_face: coordinates of landmarks and face.
-        n_surround: coordinates of hair, shoulders and ground. Together they are fewer than M.
-        landmark_share: variance of all landmarks over variance of the face's texture.
-        reach: of the face, see `face_region`.
+        textures: uint8 or float in 0..1, warped to the mean landmarks, `[M, 3, 224, 224]`.
+        n_face: number of coordinates of landmarks and face.
+        n_surround: number of coordinates of hair, shoulders and background. The sum of both numbers
+            is less than M.
+        landmark_share: variance of all landmarks, divided by the variance of the face's texture.
+        reach: size of the face's region, see `face_region`.
 
     Raises:
-        Speech2FaceError: M faces do not span so many directions around their mean.
+        Speech2FaceError: M faces are too few for so many coordinates.
     """
     if n_face + n_surround >= len(landmarks):
         problem = f"{len(landmarks)} faces for a code of {n_face + n_surround} coordinates"
@@ -123,16 +127,16 @@ def decoder_of_space(
     surround: DecidedSurround,
     config: CanonicalFaceDecoderConfig,
 ) -> CanonicalFaceDecoder:
-    """The face decoder that undoes the coding; nothing in it is trained by steps.
+    """The face decoder that inverts the coding. Its weights are computed, not trained in steps.
 
     Args:
-        space: whose codes it decodes.
-        mean_texture: the texture of code zero at full size, RGB in 0..1, `[3, 224, 224]`.
-        surround: fitted to codes of this space, of the sizes of `config`.
-        config: of the coordinates of the code, and textures of the coded size.
+        space: the space whose codes it decodes.
+        mean_texture: the texture of the mean face at full size, RGB in 0..1, `[3, 224, 224]`.
+        surround: the surround, fitted to codes of this space, with the sizes of `config`.
+        config: sizes of the decoder; they must be those of the space.
 
     Raises:
-        Speech2FaceError: the sizes are others.
+        Speech2FaceError: `config` has other sizes than the space.
     """
     sizes = (space.n_face, len(space.synthesis) - space.n_face, CODED_SIZE)
     if (config.n_face, config.n_surround, config.texture_size) != sizes:
@@ -162,7 +166,7 @@ def _principal_components(rows: Tensor, size: int) -> Tensor:
 
 
 def _flatten(landmarks: Tensor, textures: Tensor) -> Tensor:
-    """Landmarks and half-size textures side by side, float32, `[B, P]`."""
+    """Landmarks, then textures at half size, as float32 rows `[B, P]`."""
     small = [
         F.interpolate(part.float(), size=(CODED_SIZE, CODED_SIZE), mode="area").flatten(1)
         / (255.0 if textures.dtype == torch.uint8 else 1.0)

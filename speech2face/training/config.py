@@ -15,18 +15,19 @@ from speech2face.models.voice_encoder import VoiceEncoderConfig
 class AdamConfig:
     """Optimiser and its schedule (Oh et al. 2019, section 3).
 
-    Not stated in the paper: `beta2`, here the default of every library; and whether the rate falls
-    in steps or smoothly, here in steps. The paper trained with TensorFlow, whose epsilon is added
-    to the *uncorrected* root of the second moment ("epsilon hat" of Kingma and Ba); PyTorch adds
-    it to the corrected one. With 1e-4 that matters early on, so `speech2face.training.step`
-    gives PyTorch the epsilon that makes both equal: `epsilon / sqrt(1 - beta2 ** t)`.
+    The paper does not state `beta2`, which is here the default of every library, and whether the
+    rate falls in steps or smoothly; here it falls in steps. The paper used TensorFlow, which adds
+    epsilon to the *uncorrected* root of the second moment ("epsilon hat" of Kingma and Ba). PyTorch
+    adds it to the corrected one. With 1e-4 this matters early in training, so
+    `speech2face.training.step` gives PyTorch the epsilon that makes both equal:
+    `epsilon / sqrt(1 - beta2 ** t)`.
     """
 
     learning_rate: float = 1e-3
     decay: float = 0.95
     decay_iterations: int = 10_000
     beta1: float = 0.5
-    beta2: float = 0.999  # ours
+    beta2: float = 0.999  # not in the paper
     epsilon: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -54,7 +55,7 @@ class Plan:
     total_samples: int = 5_100_000  # 3 epochs of 1.7 million pairs
     validate_every: int = 80_000  # samples: 10,000 iterations
     checkpoint_every: int = 8_000  # samples: 1,000 iterations
-    seed: int = 0  # of the first weights and of the order of samples
+    seed: int = 0  # for the initial weights and the order of samples
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "total_samples", "validate_every", "checkpoint_every"):
@@ -86,8 +87,8 @@ class Plan:
 class Lambdas:
     """Weights of Eq. (1), by the names of its terms; a term of weight 0 is not computed.
 
-    The published ones balance gradients at the authors' scale of features, which is not known. For
-    your features find them by the paper's rule:
+    The published weights balance gradients at the scale of the authors' features, which is not
+    known. For your features, find them by the paper's rule:
     `speech2face train voice-encoder --balance-at 1000`.
     """
 
@@ -103,8 +104,9 @@ class Lambdas:
 class FaceLambdas:
     """Weights of the face decoder's terms; a term of weight 0 is not computed.
 
-    The papers do not give them. With ours, squared pixels and grey levels have a similar size, as
-    in public copies that use 1 : 100. The embedding term needs a differentiable recogniser.
+    The papers do not give them. With these, the squared errors of landmarks in pixels and of
+    textures have a similar size; public re-implementations use 1 : 100 as well. The embedding term
+    needs a differentiable recogniser.
     """
 
     landmark: float = 1.0
@@ -126,7 +128,7 @@ class VoiceEncoderTraining:
     temperature: float = 2.0  # tau of L_distill
     clip_seconds: float = 6.0  # 3 or 6 in the paper; the beginning of each clip is used
     face_decoder: str = ""  # run directory of a trained face decoder, whose first layer is f_dec
-    vgg_face: str = ""  # file of `speech2face convert-vgg-face`, whose last layer is f_VGG
+    vgg_face: str = ""  # file that `speech2face convert-vgg-face` wrote; its last layer is f_VGG
 
     def __post_init__(self) -> None:
         require(self.temperature > 0, "temperature", self.temperature, "a positive number")
@@ -137,18 +139,18 @@ class VoiceEncoderTraining:
 class FaceDecoderTraining:
     """All settings that determine the result of training the face decoder.
 
-    Optimiser, batch and length are unknown for Cole et al.; ours are those of the voice encoder.
+    Cole et al. do not state optimiser, batch size and length; these are those of the voice encoder.
     """
 
     model: FaceDecoderConfig = field(default_factory=FaceDecoderConfig)
     adam: AdamConfig = field(default_factory=AdamConfig)
     lambdas: FaceLambdas = field(default_factory=FaceLambdas)
     plan: Plan = field(default_factory=lambda: Plan(total_samples=800_000))
-    vgg_face: str = ""  # file of `speech2face convert-vgg-face`, for the embedding term
+    vgg_face: str = ""  # file that `convert-vgg-face` wrote, for the embedding term
 
 
 def _check_weights(lambdas: Any) -> None:
     values = {setting.name: getattr(lambdas, setting.name) for setting in fields(lambdas)}
     for name, value in values.items():
         require(value >= 0, f"lambdas.{name}", value, "0 or a positive number")
-    require(any(values.values()), "lambdas", values, "one weight at least above 0")
+    require(any(values.values()), "lambdas", values, "at least one weight above 0")

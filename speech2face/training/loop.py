@@ -1,4 +1,4 @@
-"""The loop: one fixed order of report, validation and checkpoint, for every network."""
+"""The training loop of every network: update, report, validate and save, in a fixed order."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -22,19 +22,19 @@ def fit(
     *,
     validate: Callable[[TrainState], Mapping[str, float]] | None = None,
 ) -> TrainState:
-    """Train until `state.plan.total_samples`; the same command, given again, continues.
+    """Train until `state.plan.total_samples`. A run that was stopped continues.
 
     Args:
-        state: new; the weights and counters of an unfinished run replace its own.
-        step: one update, returns losses by name.
-        batches_from: endless batches that begin after so many samples, so that a resumed run
-            equals an unbroken one.
-        run: where checkpoints and losses go.
-        validate: losses of held-out samples, by name.
+        state: a new state. If the run has a checkpoint, it replaces the weights and counters.
+        step: makes one update and returns the losses by name.
+        batches_from: gives endless batches that begin after a number of samples, so that a
+            resumed run equals one that was not stopped.
+        run: run directory for checkpoints and losses.
+        validate: computes the losses of held-out samples, by name.
 
     Raises:
-        Speech2FaceError: a loss is no longer finite. Nothing is saved then, so that the last
-            checkpoint is a good one.
+        Speech2FaceError: a loss is no longer finite. It is not saved, so the last checkpoint is a
+            good one.
     """
     plan = state.plan
     run.restore(state)  # an empty run directory changes nothing

@@ -1,12 +1,13 @@
-"""What the recipe of the embedded model reads of a corpus, measured once and kept on disk.
+"""The measurements of a corpus that the recipe of the embedded model needs, kept on disk.
 
-For every clip: the statistics of its voice, the photo's recogniser feature, and of each
-render (the canonical true face, the teachers' faces) its pixels, landmarks and feature. There is
-one safetensors file per group of clips, written whole or not at all, so a killed run continues.
+The measurements of a clip are the statistics of its voice, the recogniser feature of its photo, and
+for each render (the canonical true face and the teachers' faces) its pixels, landmarks and feature.
+There is one safetensors file per group of clips. Each file is complete or absent, so a run that was
+killed can be continued.
 
-The cache key is the content of the clips' files plus a fingerprint of the hearing: what the trunk
-gives for a test signal and for every distortion of it, and how speech is found. If only the hearing
-has changed, voices are measured again and pictures are kept.
+The cache key is the content of the clips' files plus a fingerprint of the voice side: the trunk's
+output on a test signal and on every distortion of it, and the version of the speech finder. If only
+the fingerprint has changed, voices are measured again and pictures are kept.
 """
 
 import hashlib
@@ -37,17 +38,17 @@ from speech2face.models.warp import WarpConfig, warp_image
 from speech2face.records import parse_json_object
 
 CANONICAL = "canonical"
-IMAGE_SIZE = 224  # pixels, both ways, of every render
+IMAGE_SIZE = 224  # pixels, width and height of every render
 GROUP = 32  # clips per file
-N_LEAST = MIN_SECONDS * SAMPLE_RATE  # samples: what the trunk takes
-DISTORTION_KINDS = (  # of each, one is used per voice
+N_LEAST = MIN_SECONDS * SAMPLE_RATE  # the fewest samples that the trunk takes
+DISTORTION_KINDS = (  # one of each kind is used per voice
     ("telephone", "mu_law", "a_law", "mobile"),
     ("internet",),
     ("microphone", "room"),
     ("little_noise", "much_noise"),
     ("clipped", "short"),
 )
-PROBE = "probe"  # name in a file, of the trunk's output on the test signal
+PROBE = "probe"  # name of the fingerprint in a file
 Reason = Literal[
     "no voice file",
     "no photo",
@@ -57,25 +58,25 @@ Reason = Literal[
     "a picture cannot be read",
 ]
 LOG = logging.getLogger(__name__)
-WARP = WarpConfig(flow_stride=2)  # as exact as the landmarks, at a quarter of the work
+WARP = WarpConfig(flow_stride=2)  # exact enough for detected landmarks, at a quarter of the work
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Of M clips, in the order of their samples, and why other clips were left out."""
+    """The measurements of M clips, in the order of `samples`, and why other clips were left out."""
 
     samples: tuple[Sample, ...]
-    statistics: Tensor  # [M, S], of the voices
-    distorted: Tensor  # [M, K, S], of distorted copies of each voice, see `distorted_copies`
+    statistics: Tensor  # [M, S], statistics of the voices
+    distorted: Tensor  # [M, K, S], statistics of the `distorted_copies` of each voice
     photo_features: Tensor  # [M, 128]
-    render_features: dict[str, Tensor]  # by render: [M, 128]
-    landmarks: dict[str, Tensor]  # by render: [M, 68, 2], pixels
-    pictures: dict[str, Tensor]  # by render: uint8 [M, 3, 224, 224]
-    left_out: dict[str, str] = field(default_factory=dict)  # by id of a clip: the `Reason`
+    render_features: dict[str, Tensor]  # for each render [M, 128]
+    landmarks: dict[str, Tensor]  # for each render [M, 68, 2], pixels
+    pictures: dict[str, Tensor]  # for each render uint8 [M, 3, 224, 224]
+    left_out: dict[str, str] = field(default_factory=dict)  # `Reason` by id of a clip
 
     @property
     def persons(self) -> list[str]:
-        """Who speaks in each clip."""
+        """The person who speaks in each clip."""
         return [sample.person for sample in self.samples]
 
 
@@ -96,14 +97,14 @@ def measure(
     *,
     progress: Callable[[int], object],
 ) -> Measurements:
-    """Measure `samples`, or read what an earlier call with the same samples has measured.
+    """Measure `samples`, or read the measurements of an earlier call with the same samples.
 
-    A clip that cannot be measured is left out, and the result says why.
+    A clip that cannot be measured is left out, and the result gives the reason.
 
     Args:
         renders: `canonical` and names of `Sample.teachers`.
-        folder: of the cache; one folder per corpus and split.
-        progress: told after every group how many clips are done.
+        folder: folder of the cache; use one folder per corpus and split.
+        progress: is called after every group with the number of clips that are done.
 
     Raises:
         Speech2FaceError: no clip can be measured, or `folder` cannot be written.
@@ -120,8 +121,9 @@ def measure(
             groups.append(tensors)
         progress(start + len(group))
     if not groups:
-        counted = ", ".join(sorted(set(left_out.values()))) or "there is none"
-        raise Speech2FaceError(f"no clip can be measured: {counted}", "give whole clips")
+        reasons_given = ", ".join(sorted(set(left_out.values()))) or "there is none"
+        problem = f"no clip can be measured: {reasons_given}"
+        raise Speech2FaceError(problem, "give clips with a voice, a photo and all renders")
     joined = {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
     return Measurements(
         samples=tuple(sample for sample in samples if sample.id not in left_out),
@@ -136,12 +138,12 @@ def measure(
 
 
 def to_frame(pictures: Tensor, landmarks: Tensor, frame: Tensor) -> Tensor:
-    """Pictures warped into one frame.
+    """Warp all pictures to the same landmarks.
 
     Args:
         pictures: uint8 `[M, 3, H, W]`.
-        landmarks: theirs, pixels, `[M, 68, 2]`.
-        frame: where the landmarks lie afterwards, pixels, `[68, 2]`.
+        landmarks: landmarks of the pictures, in pixels, `[M, 68, 2]`.
+        frame: landmarks after the warp, in pixels, `[68, 2]`.
 
     Returns:
         uint8 `[M, 3, H, W]`.
@@ -158,12 +160,12 @@ def to_frame(pictures: Tensor, landmarks: Tensor, frame: Tensor) -> Tensor:
 
 
 def render_path(sample: Sample, render: str) -> Path | None:
-    """File of a render of one clip: `canonical`, or the name of a teacher."""
+    """File of one render of a clip; `render` is `canonical` or the name of a teacher."""
     return sample.canonical if render == CANONICAL else sample.teachers.get(render)
 
 
 def missing_file(sample: Sample, renders: Sequence[str]) -> Reason | None:
-    """Why a clip cannot be measured although nothing of it was opened yet."""
+    """The reason why a clip cannot be measured, if a file is missing; no file is opened."""
     if not sample.voice.is_file():
         return "no voice file"
     if sample.face is None or not sample.face.is_file():
@@ -176,10 +178,11 @@ def missing_file(sample: Sample, renders: Sequence[str]) -> Reason | None:
 
 
 def _probe(trunk: CompactVoiceEncoder) -> Tensor:
-    """What is heard in a test signal and in its D distortions, `[(1 + D) S + 4]`.
+    """Fingerprint of the voice side, `[(1 + D) S + 4]`.
 
-    The statistics change with the trunk, its front end and its windows, and with the distortions;
-    what follows them changes with the way in which speech is found.
+    First come the statistics of a test signal and of its D distortions, which change with the
+    trunk, its front end, its windows and the distortions. The last four numbers change with the
+    version of the speech finder.
     """
     time = torch.arange(N_SAMPLES) / SAMPLE_RATE  # s
     tones = torch.sin(time * 1500) * torch.sin(time * 20) + 0.5 * torch.sin(time * 9000)
@@ -204,7 +207,7 @@ def _measured_group(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Measurements of one group by name, each `[clips, ...]`, and why other clips were left out.
 
-    They are read from `file`, or made anew.
+    They are read from `file` if it has them, else measured and written there.
     """
     key = _content_key(samples, renders)
     if (kept := _kept_group(file, key)) is not None:
@@ -233,7 +236,7 @@ def _heard_again(
     group: dict[str, Tensor],
     left_out: dict[str, str],
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A kept group with its voices measured again; a voice that is no longer usable is left out."""
+    """A stored group with its voices measured again; a voice that is now unusable is left out."""
     rows: list[int] = []
     heard: list[dict[str, Tensor]] = []
     now_left_out: dict[str, str] = {}
@@ -254,7 +257,7 @@ def _heard_again(
 
 
 def _is_close(kept: Tensor | None, probe: Tensor) -> bool:
-    """Whether the same trunk made both; processors differ in the last digits."""
+    """Whether two fingerprints are equal, up to the last digits, which depend on the processor."""
     return kept is not None and kept.shape == probe.shape and torch.allclose(kept, probe, atol=1e-3)
 
 
@@ -278,7 +281,7 @@ def _keep(group: dict[str, Tensor], key: str, left_out: dict[str, str], file: Pa
 
 
 def _kept_group(file: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    """What an earlier call has measured, if it was of files of the same content."""
+    """Measurements and reasons that an earlier call stored for files of the same content."""
     from safetensors import SafetensorError, safe_open
 
     if not file.exists():
@@ -291,17 +294,17 @@ def _kept_group(file: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         return tensors, parse_json_object(metadata["left_out"], file)
     except (SafetensorError, OSError, KeyError, Speech2FaceError):
-        return None  # damaged: it is measured again
+        return None  # the file is damaged, so the group is measured again
 
 
 def _measure_clip(
     sample: Sample, renders: Sequence[str], instruments: Instruments
 ) -> dict[str, Tensor] | Reason:
-    """Measurements of one clip by name, or why there are none."""
+    """Measurements of one clip by name, or the reason why there are none."""
     if reason := missing_file(sample, renders):
         return reason
     failure: Reason = "the voice cannot be used"
-    try:  # files only: what is wrong with an instrument is wrong for every clip
+    try:  # only around files: an error of an instrument concerns every clip and must be raised
         speech = speech_of(sample)
         failure = "a picture cannot be read"
         photo = _photo(sample)
@@ -323,7 +326,7 @@ def _measure_clip(
 def distorted_copies(speech: Waveform) -> list[Waveform]:
     """One copy of a voice `[L]` for each of `DISTORTION_KINDS`.
 
-    Which one of its kind it is, and how strong, follows from the samples themselves, so that the
+    The samples themselves determine which one of a kind is used and how strong it is, so that the
     same voice always has the same copies.
     """
     digest = hashlib.sha256(speech.tobytes()).digest()
@@ -332,7 +335,7 @@ def distorted_copies(speech: Waveform) -> list[Waveform]:
 
 
 def _hear(speech: Waveform, trunk: CompactVoiceEncoder) -> dict[str, Tensor]:
-    """Statistics of a voice `[S]`, and of distorted copies `[K, S]`."""
+    """Statistics of a voice, `[S]`, and of its distorted copies, `[K, S]`."""
     voice = _statistics(speech, trunk, N_SAMPLES)
     copies = [_statistics(copy, trunk, N_LEAST) for copy in distorted_copies(speech)]
     return {"statistics": voice, "distorted": torch.stack(copies)}
@@ -364,6 +367,6 @@ def _render(sample: Sample, render: str) -> RGBImage:
         raise Speech2FaceError(problem, "give a corpus with canonical faces", sample.id)
     picture = open_image(path)
     if picture.shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
-        problem = f"a render of {picture.shape[1]}x{picture.shape[0]} pixels"
+        problem = f"the render has {picture.shape[1]}x{picture.shape[0]} pixels"
         raise Speech2FaceError(problem, f"make it {IMAGE_SIZE}x{IMAGE_SIZE}", str(path))
     return picture

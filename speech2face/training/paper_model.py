@@ -1,9 +1,9 @@
 """The paper's two trained networks as one model, from a voice to a face.
 
-Each was trained separately on features of one folder. What the whole model needs besides comes
+Each was trained separately on the features of one folder. The whole model also needs two things
 from that folder: the mean face feature of the training clips, to which exaggeration refers, and the
-spread of true faces around the prediction, measured on validation clips, from which the voice
-encoder has not learned.
+spread of true faces around the prediction. The spread is measured on validation clips, because the
+voice encoder has not learned from them.
 """
 
 from pathlib import Path
@@ -20,8 +20,8 @@ from speech2face.records import read_json_object
 from speech2face.training.recipes.paper import load_face_decoder, load_voice_encoder
 from speech2face.training.tracking import CONFIG
 
-SPREAD_SIZE = 64  # R: the directions in which true faces differ most from what is predicted
-SPREAD_CLIPS = 256  # that the spread is measured on; more would take minutes at the paper's width
+SPREAD_SIZE = 64  # R: number of directions in which true faces differ most from predictions
+SPREAD_CLIPS = 256  # clips for the spread; more would take minutes at the paper's full width
 _BATCH = 8
 
 
@@ -34,7 +34,7 @@ def paper_model(voice_run: Path, face_run: Path, data: Path) -> Speech2Face:
         data: the features that the voice encoder was trained on.
 
     Raises:
-        Speech2FaceError: a folder holds something else, or the three do not fit together.
+        Speech2FaceError: a folder has other content, or the three do not belong together.
     """
     encoder, decoder = load_voice_encoder(voice_run), load_face_decoder(face_run)
     if encoder.config.n_bins != N_BINS:
@@ -59,7 +59,7 @@ def paper_model(voice_run: Path, face_run: Path, data: Path) -> Speech2Face:
 
 @torch.no_grad()
 def unexplained(encoder: VoiceEncoder, features: FeatureShards) -> Tensor:
-    """True less predicted face features of clips at even distances, `[M, D]`."""
+    """True minus predicted face features of M clips, evenly spaced in the list, `[M, D]`."""
     n_clips = min(len(features), SPREAD_CLIPS)
     chosen = [number * len(features) // n_clips for number in range(n_clips)]
     residuals = []
@@ -70,9 +70,9 @@ def unexplained(encoder: VoiceEncoder, features: FeatureShards) -> Tensor:
 
 
 def spread_of(residuals: Tensor, size: int) -> Tensor:
-    """S `[R, D]`: S^T S is the covariance of residuals `[M, D]`, its R largest directions.
+    """S `[R, D]`, where S^T S is the covariance of residuals `[M, D]` in its R largest directions.
 
-    R is `size`, or what M residuals determine, whichever is less.
+    R is `size`, or the rank that M residuals allow if that is smaller.
     """
     centred = (residuals - residuals.mean(dim=0)) / max(len(residuals) - 1, 1) ** 0.5
     _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)

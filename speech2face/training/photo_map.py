@@ -25,17 +25,18 @@ def fit_photo_map(
     ridge: float,
     render_weight: float,
 ) -> PhotoMap:
-    """Weighted ridge regression of codes on recogniser features, of photos and of the renders.
+    """Weighted ridge regression of codes on recogniser features of photos and renders.
 
-    A render has no pose and no background, so its features are shifted against those of photos.
-    Photos and renders are therefore centred separately, each before they are put together.
+    A render has no pose and no background, so the mean of its features differs from that of photos.
+    Photos and renders are therefore centred separately before they are joined.
 
     Args:
-        photo_features: of M photos, `[M, 128]`; their target is the code of the canonical face.
-        render_features: by render, `[M, 128]`; the target is the code of the render itself.
-        codes: by render, `[M, D]`.
+        photo_features: features of M photos, `[M, 128]`; their targets are the codes of the
+            canonical faces.
+        render_features: features `[M, 128]` by render; their targets are the codes of the renders.
+        codes: codes `[M, D]` by render.
         ridge: penalty on the squared slopes, per row.
-        render_weight: weight of a render's squared error, where a photo's has weight 1.
+        render_weight: weight of the squared error of a render; that of a photo is 1.
     """
     photo_mean = photo_features.mean(dim=0)  # [128]
     render_mean = render_features[CANONICAL].mean(dim=0)
@@ -46,7 +47,7 @@ def fit_photo_map(
     weight[len(photo_features) :] = render_weight
     design = torch.cat([features, features.new_ones(len(features), 1)], dim=1)  # [rows, 129]
     penalty = torch.eye(design.shape[1], dtype=torch.float64) * ridge * len(design)
-    penalty[-1, -1] = 0.0  # of the constant
+    penalty[-1, -1] = 0.0  # the constant is not penalised
     solution = torch.linalg.solve(
         design.T @ (weight * design) + penalty, design.T @ (weight * targets)
     )

@@ -1,7 +1,7 @@
-"""What changes during a training, and how it is kept: tensors in safetensors, counters in JSON.
+"""The state of a training: networks, optimisers and counters, and how they are restored.
 
-No random state has to be kept: the order of samples is a function of the seed and of
-`samples_seen` (see `speech2face.data.datasets`), and nothing else is drawn after the start.
+No random state has to be saved: the order of samples is a function of the seed and of
+`samples_seen` (see `speech2face.data.datasets`), and nothing else is random after the start.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ class TrainState:
     """Networks and optimisers by name, and the counters of a training."""
 
     family: Family
-    config: Any  # sizes of the networks: a frozen dataclass that is kept with the weights
+    config: Any  # sizes of the networks: a frozen dataclass that is saved with the weights
     modules: Mapping[str, nn.Module]
-    optimizers: Mapping[str, torch.optim.Adam]  # by the name of the network that each one trains
+    optimizers: Mapping[str, torch.optim.Adam]  # by the name of the network that it trains
     adam: AdamConfig
     plan: Plan
     samples_seen: int = 0
@@ -45,7 +45,7 @@ class TrainState:
 def start_state(
     family: Family, config: Any, modules: Mapping[str, nn.Module], adam: AdamConfig, plan: Plan
 ) -> TrainState:
-    """State before the first update, with one optimiser per network that has something to learn."""
+    """State before the first update, with one optimiser per network that has trainable weights."""
     optimizers = {
         name: torch.optim.Adam(
             parameters, lr=adam.learning_rate, betas=(adam.beta1, adam.beta2), eps=adam.epsilon
@@ -57,7 +57,7 @@ def start_state(
 
 
 def as_checkpoint(state: TrainState) -> Checkpoint:
-    """Everything of a state that changes, and the sizes of its networks."""
+    """The parts of a state that change, and the sizes of its networks."""
     return Checkpoint(
         family=state.family,
         config=state.config,
@@ -74,11 +74,11 @@ def restore_state(state: TrainState, checkpoint: Checkpoint, path: str) -> None:
     """Restore `state` to what it was when the checkpoint was saved.
 
     Raises:
-        Speech2FaceError: the checkpoint, which came from `path`, is of another training, or was not
-            taken during a training.
+        Speech2FaceError: the checkpoint, which came from `path`, is of another training, or has no
+            state of the optimisers.
     """
     if set(checkpoint.modules) != set(state.modules):
-        problem = f"a checkpoint of the networks {sorted(checkpoint.modules)}"
+        problem = f"this is a checkpoint of the networks {sorted(checkpoint.modules)}"
         raise Speech2FaceError(problem, f"give one of {sorted(state.modules)}", path)
     if checkpoint.samples_seen and set(checkpoint.optimizers) != set(state.optimizers):
         problem = "the checkpoint lacks an optimiser, so it cannot be continued"

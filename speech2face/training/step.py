@@ -1,6 +1,6 @@
-"""One update of a network: losses by name, their weighted sum, one optimiser step. No files.
+"""One update of a network: losses by name, their weighted sum, and one optimiser step.
 
-Each step follows the equation that it implements; frozen networks are given as `terms`.
+Nothing here reads or writes files. Frozen networks that a loss needs are part of its `terms`.
 """
 
 from collections import defaultdict
@@ -35,12 +35,12 @@ B = TypeVar("B", VoiceBatch, FaceBatch)
 
 @dataclass(frozen=True)
 class VoiceTerms:
-    """Which terms of Eq. (1) are computed, and the frozen layers that they use.
+    """The weights of the terms of Eq. (1), and the frozen layers that the terms use.
 
     Attributes:
-        lambdas: weight of each term.
-        decoder_layer: f_dec, `[B, D]` to `[B, 1000]`.
-        classifier: f_VGG, `[B, D]` to `[B, 2622]` logits.
+        lambdas: weight of each term; a term of weight 0 is not computed.
+        decoder_layer: f_dec, from `[B, D]` to `[B, 1000]`.
+        classifier: f_VGG, from `[B, D]` to logits `[B, 2622]`.
         temperature: tau of the distillation.
     """
 
@@ -69,11 +69,12 @@ class VoiceTerms:
 
 @dataclass(frozen=True)
 class FaceTerms:
-    """Which terms the face decoder learns from.
+    """The weights of the face decoder's terms, and the recogniser that one of them uses.
 
     Attributes:
-        lambdas: weight of each term.
-        recogniser: differentiable and frozen, image `[B, 3, H, W]` in 0..1 to feature `[B, D]`.
+        lambdas: weight of each term; a term of weight 0 is not computed.
+        recogniser: a differentiable and frozen network, from an image `[B, 3, H, W]` in 0..1 to a
+            feature `[B, D]`.
     """
 
     lambdas: FaceLambdas
@@ -93,7 +94,7 @@ class FaceTerms:
 
 
 def voice_encoder_losses(predicted: Tensor, target: Tensor, terms: VoiceTerms) -> Losses:
-    """Terms of Eq. (1), unweighted: v_s and v_f `[B, D]` each, to scalars by name."""
+    """The unweighted terms of Eq. (1) as scalars by name, from v_s and v_f, `[B, D]` each."""
     losses: Losses = {}
     if terms.lambdas.decoder and terms.decoder_layer:
         losses["decoder"] = decoder_loss(
@@ -109,9 +110,9 @@ def voice_encoder_losses(predicted: Tensor, target: Tensor, terms: VoiceTerms) -
 
 
 def face_decoder_losses(decoder: FaceDecoder, batch: FaceBatch, terms: FaceTerms) -> Losses:
-    """Terms of the face decoder, unweighted, to scalars by name.
+    """The unweighted terms of the face decoder as scalars by name.
 
-    The target texture is the canonical face, moved from its own landmarks to the mean ones.
+    The target texture is the canonical face, warped from its own landmarks to the mean landmarks.
     """
     decoded = decoder(batch.face_feature)
     losses: Losses = {}
@@ -131,14 +132,14 @@ def face_decoder_losses(decoder: FaceDecoder, batch: FaceBatch, terms: FaceTerms
 
 
 def voice_encoder_step(state: TrainState, batch: VoiceBatch, terms: VoiceTerms) -> Losses:
-    """One update of the voice encoder; every loss by name, and their `total`, detached."""
+    """Make one update of the voice encoder; returns the losses by name, with their `total`."""
     predicted = state.modules[VOICE_ENCODER](batch.spectrogram)  # [B, D], v_s
     losses = voice_encoder_losses(predicted, batch.face_feature, terms)
     return _update(state, VOICE_ENCODER, losses, terms.weights, len(batch.face_feature))
 
 
 def face_decoder_step(state: TrainState, batch: FaceBatch, terms: FaceTerms) -> Losses:
-    """One update of the face decoder; every loss by name, and their `total`, detached."""
+    """Make one update of the face decoder; returns the losses by name, with their `total`."""
     losses = face_decoder_losses(_decoder(state), batch, terms)
     return _update(state, FACE_DECODER, losses, terms.weights, len(batch.face_feature))
 
@@ -159,7 +160,7 @@ def _update(
 
 
 def descend(state: TrainState, name: str, loss: Tensor) -> None:
-    """One update of the network `name` down the gradient of `loss`; the count of samples stays."""
+    """One optimiser step of the network `name` on `loss`; `samples_seen` is not changed."""
     optimizer = state.optimizers[name]
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

@@ -1,8 +1,9 @@
-"""Fit of the decided surround: where training faces cover their white ground, in closed form.
+"""Fit of the decided surround, in closed form: where training faces cover the white background.
 
-How far a face covers its ground is read from its texture. These opacities have principal
-components; where a face lies among them is a ridge regression from its surround's code; and the
-prototypes are averages over clusters of faces (k-means), each of many faces.
+How far a face covers the background is measured in its texture and called opacity. Three things are
+fitted: the principal components of opacities; a ridge regression from the code of a surround to
+its position in these components; and prototypes, which are averages over clusters of many faces
+(k-means).
 """
 
 import torch
@@ -12,30 +13,30 @@ from torch import Tensor
 from speech2face.models.canonical_decoder import CanonicalFaceDecoderConfig, block_means
 from speech2face.models.decided_surround import DecidedSurround, smooth_step
 
-GROUND, COVERED = 0.04, 0.26  # darkness of a pixel: below, white ground; above, something opaque
-FEWEST = 12  # faces of which a prototype is an average
-RIDGE = 1e-3  # of the mean variance of a coordinate of the code
-N_STEPS = 40  # of k-means
+GROUND, COVERED = 0.04, 0.26  # darkness of a pixel: up to the first white, from the second opaque
+FEWEST = 12  # a prototype is an average of at least so many faces
+RIDGE = 1e-3  # in units of the mean variance of a coordinate of the code
+N_STEPS = 40  # steps of k-means
 SEED = 0
-_PART = 64  # textures at a time
+_PART = 64  # textures that are processed at once
 
 
 def opacities(textures: Tensor, grid: int) -> Tensor:
-    """How far textures cover their white ground, 0..1, on a grid.
+    """How far textures cover the white background, from 0 to 1, on a grid.
 
     Args:
         textures: uint8 or float in 0..1, `[M, 3, H, W]`.
-        grid: G.
+        grid: G, the number of rows and columns.
 
     Returns:
-        `[M, G * G]`.
+        Opacities `[M, G * G]`.
     """
     whole = 255.0 if textures.dtype == torch.uint8 else 1.0
     return torch.cat([_opacities(part / whole, grid) for part in textures.split(_PART)])
 
 
 def _opacities(textures: Tensor, grid: int) -> Tensor:
-    darkness = (1.0 - textures).amax(dim=1)  # [M, H, W]: of the darkest channel
+    darkness = (1.0 - textures).amax(dim=1)  # [M, H, W], darkness of the darkest channel
     return block_means(smooth_step((darkness - GROUND) / (COVERED - GROUND)), grid).flatten(1)
 
 
@@ -43,12 +44,12 @@ def _opacities(textures: Tensor, grid: int) -> Tensor:
 def fit_surround(
     codes: Tensor, covered: Tensor, config: CanonicalFaceDecoderConfig
 ) -> DecidedSurround:
-    """The surround of training faces.
+    """Fit the surround to training faces.
 
     Args:
-        codes: of their surrounds, `[M, S]`.
+        codes: codes of their surrounds, `[M, S]`.
         covered: their opacities, `[M, G * G]`.
-        config: of the decoder that it is a part of.
+        config: sizes of the decoder to which the surround belongs.
     """
     surround = DecidedSurround(config.surround, codes.shape[1], config.grid_size, config.image_size)
     mean = covered.mean(dim=0)  # [G * G]
@@ -69,9 +70,9 @@ def fit_surround(
 def averages(points: Tensor, n_averages: int) -> Tensor:
     """Means of clusters of points `[M, C]` by k-means, `[n_averages, C]`.
 
-    None is a mean of fewer than `FEWEST` points (or of fewer than all, where there are not so
-    many): a smaller cluster gives way to the nearest large one, and where there are too few
-    points for so many means, they are repeated.
+    Each is a mean of at least `FEWEST` points, or of all points if there are fewer. The mean of a
+    smaller cluster is replaced by the nearest mean of a large one. If there are too few points for
+    so many means, the means are repeated.
     """
     fewest = min(FEWEST, len(points))
     n_means = min(n_averages, len(points) // fewest)
@@ -83,14 +84,14 @@ def averages(points: Tensor, n_averages: int) -> Tensor:
         count = belongs.sum(dim=0)  # [K]
         sums = belongs.T @ points  # [K, C]
         means = torch.where(count[:, None] > 0, sums / count.clamp(min=1)[:, None], means)
-    large = means[count >= fewest]  # never empty: the mean cluster is as large
+    large = means[count >= fewest]  # never empty: clusters have at least `fewest` points on average
     nearest = large[torch.cdist(means, large).argmin(dim=1)]
     means = torch.where((count >= fewest)[:, None], means, nearest)
     return means[torch.arange(n_averages) % n_means]
 
 
 def _components(centred: Tensor, n_components: int) -> Tensor:
-    """Principal directions `[n_components, P]` of `[M, P]`; zeros beyond what the rows span."""
+    """Principal directions `[n_components, P]` of `[M, P]`; zeros beyond the rank of the rows."""
     # The Gram matrix of the rows is smaller than their covariance, or not much larger.
     values, vectors = torch.linalg.eigh(centred @ centred.T)  # ascending
     values, vectors = values.flip(0)[:n_components], vectors.flip(1)[:, :n_components]

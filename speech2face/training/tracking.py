@@ -1,9 +1,9 @@
-"""A run directory: settings, checkpoint, losses.
+"""A run directory, with the settings, the checkpoint and the losses of one training.
 
 =======================  ===========================================================================
 `config.json`            all settings; a run can only be continued with the same settings.
-`checkpoint.json`, and   the newest checkpoint, written by `speech2face.models.checkpoint`: after a
-two `*.safetensors`      kill, either the previous or the new one is there, complete.
+`checkpoint.json`, and   the newest checkpoint, written by `speech2face.models.checkpoint`; after a
+two `*.safetensors`      kill, either the previous one or the new one is there and complete.
 `stats.jsonl`            one line per update, with every loss by name; validation lines have
                          `"split": "val"`.
 =======================  ===========================================================================
@@ -25,12 +25,12 @@ from speech2face.training.state import TrainState, as_checkpoint, restore_state
 LOG = logging.getLogger(__name__)
 CONFIG = "config.json"
 STATS = "stats.jsonl"
-FREE_TO_CHANGE = {"total_samples", "validate_every", "checkpoint_every"}  # of [plan]
+FREE_TO_CHANGE = {"total_samples", "validate_every", "checkpoint_every"}  # settings of [plan]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training's folder."""
+    """The folder of one training."""
 
     folder: Path
 
@@ -49,7 +49,7 @@ class Run:
         """Put the checkpoint into `state`; without one, leave it as it is."""
         if has_checkpoint(self.folder):
             restore_state(state, load_checkpoint(self.folder, state.family), str(self.folder))
-            LOG.info("continues %s after %s samples", self.folder, f"{state.samples_seen:,}")
+            LOG.info("continuing %s after %s samples", self.folder, f"{state.samples_seen:,}")
         self._trim_stats(state.samples_seen)
 
     def save(self, state: TrainState) -> None:
@@ -72,19 +72,19 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def stats(self) -> list[dict[str, Any]]:
-        """Lines of the stats, in order; an incomplete line, left by a kill, is left out."""
+        """Lines of the stats, in order, without an incomplete line that a kill left behind."""
         file = self.folder / STATS
         lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def last_good(self) -> str:
-        """Which state is saved, in words."""
+        """A clause for messages that says which state is saved."""
         if not has_checkpoint(self.folder):
-            return "nothing has been kept yet"
-        return f"the state after {load_checkpoint(self.folder).samples_seen:,} samples is kept"
+            return "nothing has been saved yet"
+        return f"the state after {load_checkpoint(self.folder).samples_seen:,} samples is saved"
 
     def _trim_stats(self, samples_seen: int) -> None:
-        """Remove lines of updates that will be made again."""
+        """Remove the lines of updates that will be repeated."""
         if not (self.folder / STATS).is_file():
             return
         kept = [line for line in self.stats() if line["samples_seen"] <= samples_seen]

@@ -1,14 +1,15 @@
 """The head of the compact voice encoder, in closed form, and the spread of faces around it.
 
 Two ridge regressions learn from the same standardised voices. The target of one is the face that a
-large model made of the same voice (the teacher: little noise, but the bias of that model); the
-target of the other is the true face (no bias, but so noisy that ridge shrinks it towards the mean).
-Both are fitted such that distorted copies of a voice (a telephone, noise, a room) give nearly the
-same face. The prediction is their sum, in which each coordinate of the face gets back the variance
-that ridge took from it: without that, little more than skin tone and gender is left of a face.
+large model, the teacher, made from the same voice; it has little noise, but the bias of that model.
+The target of the other is the true face; it has no bias, but so much noise that ridge shrinks it
+towards the mean. Both are fitted so that distorted copies of a voice (a telephone, noise, a room)
+give nearly the same face. The prediction is their sum, and each coordinate of the face gets back
+the variance that ridge took from it. Without that, little more than skin tone and gender would be
+left of a face.
 
-The spread is the covariance of true faces around the predictions of this very head, for people whom
-it was not fitted to.
+The spread is the covariance of true faces around the predictions of this head, for people to whom
+it was not fitted.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class VoiceHeadConfig:
     surround_share: float = 1.3  # and for hair, shoulders and background
     distortion_penalty: float = 100.0  # on what distorted copies of a voice differ in
     shift_penalty: float = 1000.0  # the same, on the mean difference of each kind of distortion
-    n_folds: int = 5  # of people, for everything that is measured on people not fitted to
+    n_folds: int = 5  # folds of people, for everything that is measured on held-out people
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class VoicesAndFaces:
         )
 
     def double(self) -> "VoicesAndFaces":
-        """The same in float64."""
+        """The same voices in float64."""
         return VoicesAndFaces(
             self.descriptors.double(),
             self.distorted.double(),
@@ -107,9 +108,9 @@ def fit_voice_head(voices: VoicesAndFaces, config: VoiceHeadConfig) -> VoiceHead
     """Regress codes on voices.
 
     Returns:
-        The map, which sends the mean descriptors to the mean true code, and the spread of true
-        codes around it: at exaggeration 0, `prediction + z @ spread` with standard normal z has
-        the distribution of the true codes of people whom the map was not fitted to.
+        The map, which maps the mean descriptors to the mean true code, and the spread of true codes
+        around it: at exaggeration 0, `prediction + z @ spread` with standard normal z has the
+        distribution of the true codes of people to whom the map was not fitted.
     """
     voices = voices.double()
     weight, bias = fit_map(voices, config)

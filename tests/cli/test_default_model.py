@@ -95,7 +95,7 @@ def test_a_model_is_kept_unless_forced_and_that_is_said_before_the_work(
     line = complaint(
         capsys, "default-model", "--data", "absent", "--run-dir", run_dir, "--out", out, "--force"
     )
-    assert line.startswith("absent: no clips of the authors' page here")
+    assert line.startswith("absent: there are no clips of the authors' page here")
     assert not run_dir.exists()
 
 

@@ -56,7 +56,7 @@ def test_a_preparation_that_has_not_ended_is_not_learned_from(features: Path) ->
 def test_missing_features_are_errors(features: Path, tmp_path: Path) -> None:
     with pytest.raises(Speech2FaceError, match="no features here"):
         FeatureShards(tmp_path / "nowhere", "train")
-    with pytest.raises(Speech2FaceError, match="no features of split 'test'"):
+    with pytest.raises(Speech2FaceError, match="no features of the split 'test'"):
         FeatureShards(features, "test")
     with pytest.raises(Speech2FaceError, match="no 'texture.npy'"):
         FeatureShards(features, "train").read("texture", [0])

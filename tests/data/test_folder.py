@@ -36,7 +36,7 @@ def test_clips_of_a_person_share_a_split(tmp_path: Path) -> None:
 
 def test_two_voices_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "anna.wav", "anna.mp3", "anna.jpg")
-    with pytest.raises(Speech2FaceError, match="anna.mp3 and anna.wav have one name"):
+    with pytest.raises(Speech2FaceError, match="anna.mp3 and anna.wav have the same name"):
         folder.read(tmp_path)
 
 

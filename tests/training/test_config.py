@@ -100,7 +100,7 @@ def test_a_missing_or_broken_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_no_weight_at_all_is_refused() -> None:
-    with pytest.raises(Speech2FaceError, match="one weight at least"):
+    with pytest.raises(Speech2FaceError, match="at least one weight above 0"):
         Lambdas(decoder=0, feature=0, distillation=0)
 
 

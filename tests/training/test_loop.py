@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(
         yield voice_batch._replace(face_feature=voice_batch.face_feature * float("nan"))
 
     plan = Plan(batch_size=4, total_samples=40, checkpoint_every=8)
-    complaint = "feature loss is nan.* after 16 samples; .*the state after 8 samples is kept"
+    complaint = "feature loss is nan.* after 16 samples; .*the state after 8 samples is saved"
     with pytest.raises(Speech2FaceError, match=complaint):
         fit(small_state(plan), STEP, poisoned, Run(tmp_path))
     kept = load_checkpoint(tmp_path)

@@ -2,13 +2,13 @@
 
 1. Measure the voice, the photo and every render of each clip with pretrained networks.
 2. Fit the code of a canonical face: principal components of the face and of its surround.
-3. Make the face decoder, the inverse of that code, with a surround that decides.
+3. Make the face decoder, the inverse of that code, with the decided surround.
 4. Fit the head of the voice encoder: ridge regressions on the trunk's output.
 5. Fit a linear map from the recogniser's feature to the code, for faces from photos (F2F).
 
 Only measuring takes minutes. Its results are kept in the run directory group by group, so a run
-that was stopped goes on; the rest is computed anew by every call. Only `train` clips are learned
-from, and `test` clips are never opened.
+that was stopped can be continued; every call computes the rest again. The model learns from `train`
+clips only, and `test` clips are never opened.
 """
 
 import hashlib
@@ -67,12 +67,12 @@ LOG = logging.getLogger(__name__)
 FAMILY: Family = "embedded"
 MODEL = "model"  # folder of the finished model in a run directory
 NETWORK, PHOTO_MAP = "speech2face", "photo_map"  # names in the checkpoint
-SPLIT: Split = "train"  # that is opened
+SPLIT: Split = "train"  # the only split that is opened
 
 
 @dataclass(frozen=True)
 class EmbeddedConfig:
-    """Every choice, made on train and val; docs/experiments.md says what it was compared with."""
+    """All settings, chosen on train and val; docs/experiments.md has the alternatives."""
 
     teacher: str = "s2f_exg1.4"  # the render that the authors' model made of the voice
     renders: tuple[str, ...] = (CANONICAL, "s2f_exg0", "s2f_exg0.7", "s2f_exg1.4")
@@ -123,12 +123,12 @@ class EmbeddedConfig:
 
 @dataclass(frozen=True)
 class Embedded:
-    """What the recipe makes: a model for voices, and the map that lets it draw photos."""
+    """The result of the recipe: a model for voices, and the map that is needed for photos."""
 
     model: Speech2Face
     photo: PhotoMap
-    space: CanonicalSpace | None = None  # codes of faces; unknown of a model that was loaded
-    samples: tuple[Sample, ...] = ()  # it was fitted to; as above
+    space: CanonicalSpace | None = None  # codes of faces; None for a model that was loaded
+    samples: tuple[Sample, ...] = ()  # to which it was fitted; empty for a model that was loaded
 
 
 def train_embedded(
@@ -226,10 +226,11 @@ def fit_embedded(
 
 
 def load_embedded(run_dir: Path) -> tuple[Embedded, EmbeddedConfig]:
-    """What `train_embedded` left in `run_dir`, and the settings it was made with.
+    """The model that `train_embedded` saved in `run_dir`, and its settings.
 
     Raises:
-        Speech2FaceError: the recipe has not ended there, or the checkpoint is another's or damaged.
+        Speech2FaceError: the recipe has not ended there, or the checkpoint is damaged or of another
+            network.
     """
     folder = run_dir / MODEL
     return embedded_of(load_checkpoint(folder, FAMILY), str(folder))
@@ -292,7 +293,7 @@ def pretrained_encoder(
 def measure_clips(
     chosen: Sequence[Sample], config: EmbeddedConfig, encoder: CompactVoiceEncoder, folder: Path
 ) -> Measurements:
-    """What the recipe reads of clips, kept in `folder`: one folder per split."""
+    """The measurements of clips, which are kept in `folder`; use one folder per split."""
     LOG.info("measuring %d %s clips", len(chosen), folder.name)
     detector = DlibDetector()
     instruments = Instruments(encoder, detector, DlibFaceEncoder(detector))
@@ -316,7 +317,7 @@ def _refuse_too_few(chosen: Sequence[Sample], config: EmbeddedConfig) -> None:
 
 
 def _kept_settings(config: EmbeddedConfig, chosen: Sequence[Sample]) -> dict[str, Any]:
-    """What the files of a run depend on: a change of it needs a new run directory."""
+    """The settings on which the files of a run depend; if one changes, a new run is needed."""
     clips = hashlib.sha256("\n".join(sample.id for sample in chosen).encode()).hexdigest()
     return {"renders": list(config.renders), "clips": clips}
 

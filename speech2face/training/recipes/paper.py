@@ -1,4 +1,4 @@
-"""The two trainings of the paper: prepared features, networks, frozen layers and the loop."""
+"""The recipes of the paper's two networks: their features, frozen layers, loss terms and loop."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,13 +44,13 @@ ENCODER_FAMILY: Family = "paper voice encoder"
 DECODER_FAMILY: Family = "paper face decoder"
 PILOT = "pilot"  # folder inside the run directory
 LAMBDAS = "lambdas.toml"
-BALANCE_BATCHES = 32  # the gradients of the rule are means over so many
+BALANCE_BATCHES = 32  # gradients are averaged over so many batches
 
 
 def train_voice_encoder(
     config: VoiceEncoderTraining, data: Path, folder: Path, *, device: str = "cpu"
 ) -> TrainState:
-    """Train a voice encoder on the features in `data`; `folder` is new or to be continued.
+    """Train a voice encoder on the features in `data`; a run in `folder` is continued.
 
     Raises:
         Speech2FaceError: the features, the frozen layers and the settings do not fit together, or
@@ -78,10 +78,10 @@ def train_voice_encoder(
 def train_face_decoder(
     config: FaceDecoderTraining, data: Path, folder: Path, *, device: str = "cpu"
 ) -> TrainState:
-    """Train a face decoder on the features in `data`; `folder` is new or to be continued.
+    """Train a face decoder on the features in `data`; a run in `folder` is continued.
 
     Raises:
-        Speech2FaceError: as `train_voice_encoder`.
+        Speech2FaceError: for the same reasons as in `train_voice_encoder`.
     """
     train, val = _splits(data, config.model.feature_size)
     terms = _face_terms(config, train.description["face_feature"], device)
@@ -119,13 +119,13 @@ def balance_voice_encoder(
     at_iteration: int,
     device: str = "cpu",
 ) -> tuple[Lambdas, Mapping[str, float]]:
-    """Train a pilot to `at_iteration`, then weigh Eq. (1) by the paper's rule.
+    """Train a pilot run to `at_iteration`, then find the weights of Eq. (1) by the paper's rule.
 
-    The pilot lies in `folder/pilot` and can be continued; the weights are written to
-    `folder/lambdas.toml`, a file of differences for the training itself.
+    The pilot run is in `folder/pilot` and can be continued. The weights are written to
+    `folder/lambdas.toml`, which can be given to the training itself as `--config`.
 
     Returns:
-        The weights, and the gradient magnitudes of the unweighted terms that they come from.
+        The weights, and the gradient magnitudes of the unweighted terms.
     """
     plan = replace(config.plan, total_samples=at_iteration * config.plan.batch_size)
     pilot = replace(config, plan=plan)
@@ -149,13 +149,13 @@ def load_voice_encoder(folder: Path) -> VoiceEncoder:
     """Frozen voice encoder of a run directory.
 
     Raises:
-        Speech2FaceError: the folder holds no checkpoint, or that of another network.
+        Speech2FaceError: the folder has no checkpoint, or one of another network.
     """
     return voice_encoder_of(load_checkpoint(folder, ENCODER_FAMILY), str(folder))
 
 
 def load_face_decoder(folder: Path) -> FaceDecoder:
-    """Frozen face decoder of a run directory; errors as of `load_voice_encoder`."""
+    """Frozen face decoder of a run directory; it raises the errors of `load_voice_encoder`."""
     return face_decoder_of(load_checkpoint(folder, DECODER_FAMILY), str(folder))
 
 
@@ -190,12 +190,13 @@ def _face_terms(config: FaceDecoderTraining, face_feature: str, device: str) -> 
     if not (config.vgg_face and config.lambdas.embedding):
         return FaceTerms(config.lambdas)
     network = _vgg_face(config.vgg_face, face_feature, config.model.feature_size, device)
-    # The rendered face fills its 224 pixels as a crop does: no detector, so that it has a gradient.
+    # The rendered face fills its 224 pixels as a crop does. No detector is used, since it would
+    # have no gradient.
     return FaceTerms(config.lambdas, lambda image: network.face_feature(image * 255))
 
 
 def _vgg_face(file: str, face_feature: str, feature_size: int, device: str) -> VGGFace:
-    """Frozen VGG-Face that reads the features as they were made, before or after the ReLU."""
+    """Frozen VGG-Face with the kind of feature that was prepared, before or after the ReLU."""
     is_rectified = face_feature.endswith("after_relu")
     network = load_vgg_face(file, feature="after_relu" if is_rectified else "before_relu")
     _check_size(network.config.hidden, feature_size, file)
@@ -205,19 +206,20 @@ def _vgg_face(file: str, face_feature: str, feature_size: int, device: str) -> V
 def _check_size(found: int, feature_size: int, path: str) -> None:
     if found != feature_size:
         raise Speech2FaceError(
-            f"this network takes face features of size {found}, the settings say {feature_size}",
+            f"this network takes face features of size {found}, but the settings say "
+            f"{feature_size}",
             f"give one for size {feature_size}, or set model.feature_size",
             path,
         )
 
 
 def _splits(data: Path, feature_size: int) -> tuple[FeatureShards, FeatureShards]:
-    """Training and validation features, if they have the size that the settings name."""
+    """Training and validation features; raises if they do not have the size of the settings."""
     train, val = FeatureShards(data, "train"), FeatureShards(data, "val")
     found = train.description["feature_size"]
     if found != feature_size:
         raise Speech2FaceError(
-            f"the features ({train.description['face_feature']}) have size {found}, "
+            f"the features ({train.description['face_feature']}) have size {found}, but "
             f"the settings say {feature_size}",
             f"add --set model.feature_size={found}",
             str(data),
@@ -231,7 +233,7 @@ def _voice_reader(
     prepared = shards.description["clip_seconds"]
     if config.clip_seconds > prepared:
         raise Speech2FaceError(
-            f"the spectrograms are of {prepared} s, the settings say {config.clip_seconds} s",
+            f"the spectrograms are of {prepared} s, but the settings say {config.clip_seconds} s",
             f"prepare longer clips, or add --set clip_seconds={prepared}",
             str(shards.folder),
         )
@@ -255,13 +257,13 @@ def _face_reader(shards: FeatureShards, device: str) -> Callable[[Sequence[int]]
 
 
 def _settings(config: Any, shards: FeatureShards) -> dict[str, Any]:
-    """What a run is known by: its settings, and which features it learns from."""
+    """What identifies a run: its settings, and the features from which it learns."""
     return {"settings": to_json(config), "features": shards.description}
 
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Draws of torch inside follow from `seed`; those outside do not notice."""
+    """Inside, torch's random numbers follow from `seed`; outside, they are not affected."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
