@@ -4,6 +4,11 @@ The content is written under a temporary name in the same folder, flushed to the
 Whatever stops the writing, be it an exception, Ctrl-C or a full disk, the temporary file is removed
 and what stood there before stays. Only a killed process cannot do so: what it left is removed by
 the next process that writes into that folder.
+
+No file system renames several files in one step. Files that belong together, such as those of a
+model, are made in a temporary folder, which one rename turns into `.NAME.complete`; from then on
+they count as written. Each is then renamed to its place. What a killed process left undone of that
+is done by the next one that writes the same files (`finish_set`).
 """
 
 import errno
@@ -12,12 +17,14 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from speech2face.errors import Speech2FaceError
+from speech2face.interruption import uninterrupted
 
 if sys.platform != "win32":
     import fcntl
@@ -46,6 +53,20 @@ def write_whole(path: Path | str, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_text(path: Path | str, text: str) -> None:
+    r"""Write a text as UTF-8 in one step; errors as of `write_whole`.
+
+    A name of a file that is not UTF-8 holds characters that UTF-8 cannot store. They are written
+    as escapes such as `\udcff`, which is also how JSON writes them.
+    """
+    write_whole(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """The bytes that `write_text` writes."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Give a temporary file to write into; it becomes `path` when the block ends without an error.
@@ -57,11 +78,10 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path)
     with _named_errors(target):
-        if target.exists() and not target.is_file():  # renaming over /dev/null would destroy it
-            raise Speech2FaceError("this is not a file", "choose the name of a file", str(path))
+        _refuse_other_than_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers_once(target.parent.resolve())
-        with _temporary_file(target.parent) as temporary:
+        with _temporary(target.parent, _create_file) as temporary:
             yield temporary
             _flush(temporary)
             os.replace(temporary, target)
@@ -80,14 +100,82 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         if target.is_dir() and any(target.iterdir()):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _new_name(target.parent) as temporary:
-            temporary.mkdir()
-            with _locked(temporary):
-                yield temporary
-                for made in (*temporary.rglob("*"), temporary):
-                    _flush(made)
-                os.replace(temporary, target)
+        with _temporary(target.parent, Path.mkdir) as temporary:
+            yield temporary
+            for made in (*temporary.rglob("*"), temporary):
+                _flush(made)
+            os.replace(temporary, target)
         _flush(target.parent)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give an empty folder for work in between; it goes when the block ends, or the process.
+
+    It lies where the system keeps temporary files, and nobody else may read it.
+
+    Raises:
+        Speech2FaceError: it cannot be made.
+    """
+    parent = Path(tempfile.gettempdir())
+    _remove_leftovers_once(parent)
+    with ExitStack() as stack:
+        with _named_errors(parent):
+            folder = stack.enter_context(_temporary(parent, _create_private_folder))
+        yield folder
+
+
+@contextmanager
+def whole_set(folder: Path, name: str) -> Iterator[Path]:
+    """Give a temporary folder to fill; when the block ends without an error, its files replace
+    those of the same names in `folder`, all of them or none.
+
+    Args:
+        folder: made if it is not there.
+        name: of the set, a legal file name.
+
+    Raises:
+        Speech2FaceError: they cannot be written; names the folder, and what stood there stays.
+    """
+    with _named_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers_once(folder.resolve())
+        finish_set(folder, name)
+        with _temporary(folder, Path.mkdir) as temporary:
+            yield temporary
+            for made in temporary.iterdir():
+                _refuse_other_than_file(folder / made.name)
+                _flush(made)
+            _flush(temporary)
+            with only_writer(folder, wait=True), uninterrupted():
+                _finish(folder, name)  # of one that was killed meanwhile
+                os.replace(temporary, _complete(folder, name))
+                _finish(folder, name)
+        _flush(folder)
+
+
+def finish_set(folder: Path, name: str) -> None:
+    """Put files into place that a killed process had made whole, but not yet renamed."""
+    if _complete(folder, name).is_dir():
+        with only_writer(folder, wait=True), uninterrupted():
+            _finish(folder, name)
+
+
+def _finish(folder: Path, name: str) -> None:
+    complete = _complete(folder, name)
+    if complete.is_dir():
+        for made in sorted(complete.iterdir()):
+            os.replace(made, folder / made.name)
+        complete.rmdir()
+
+
+def _complete(folder: Path, name: str) -> Path:
+    return folder / f".{name}.complete"
+
+
+def _refuse_other_than_file(target: Path) -> None:
+    if target.exists() and not target.is_file():  # renaming over /dev/null would destroy it
+        raise Speech2FaceError("this is not a file", "choose the name of a file", str(target))
 
 
 def remove_own_temporaries() -> None:
@@ -111,7 +199,7 @@ def remove_leftovers(folder: Path) -> None:
         if not _LEFTOVER.fullmatch(found.name):
             continue
         try:
-            handle = os.open(found, os.O_RDONLY)
+            handle = os.open(found, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for a writer
         except OSError:  # renamed meanwhile, or somebody else's
             continue
         try:
@@ -127,8 +215,11 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def only_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder that exists, so that one process at a time writes into it.
+
+    Args:
+        wait: until the process that holds it lets it go.
 
     Raises:
         Speech2FaceError: another process holds it. A killed one does not.
@@ -140,7 +231,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as held:
             problem = "another process is writing into this folder"
             raise Speech2FaceError(
@@ -154,15 +245,24 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _temporary_file(folder: Path) -> Iterator[Path]:
+def _temporary(folder: Path, create: Callable[[Path], object]) -> Iterator[Path]:
+    """A new file or folder that this process holds; it is removed if it still has that name."""
     while True:
         with _new_name(folder) as temporary:
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            create(temporary)
             with _locked(temporary):
                 if not temporary.exists():  # `remove_leftovers` came between the last two lines
                     continue
                 yield temporary
                 return
+
+
+def _create_file(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+
+
+def _create_private_folder(path: Path) -> None:
+    path.mkdir(mode=0o700)
 
 
 @contextmanager

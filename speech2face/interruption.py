@@ -8,11 +8,16 @@ import, a destructor, a library written in C. So there is no moment at which a t
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 # This file is imported before everything else, so it imports nothing that takes time to load.
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+_blocks: list[None] = []  # one for each `uninterrupted` block that is being run
+_put_off: list[int] = []  # signals that came meanwhile
 
 
 def exit_on_signals() -> None:
@@ -20,20 +25,74 @@ def exit_on_signals() -> None:
 
     A signal that whoever started the process ignores, as `nohup` does, stays ignored.
     """
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+    for number in _numbers():
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _exit)
 
 
 def ignore_signals() -> None:
     """From now on, ignore `SIGNALS`: all work is done, and Python takes its handlers away."""
-    for name in SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _numbers():
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off the end that a signal asks for until the block has ended.
+
+    For a few renames that belong together, not for work that takes time.
+    """
+    _blocks.append(None)
+    try:
+        yield
+    finally:
+        _blocks.pop()
+        if _put_off and not _blocks:
+            _end(_put_off[0])
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep `SIGNALS` from processes that are started in the block, until they call
+    `leave_to_parent`: while they import, Ctrl-C would give a traceback.
+
+    They inherit that the signals are blocked. This process gets those that came at the end of the
+    block, so none is lost.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_to_parent() -> None:
+    """In a worker process: Ctrl-C and a closed terminal reach all, and the parent ends its workers.
+
+    SIGTERM still ends the worker: a pool ends its workers by it when one of them has died.
+    """
+    for number in _numbers():
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())
+
+
+def _numbers() -> list[signal.Signals]:
+    return [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
 
 
 def _exit(number: int, _: FrameType | None) -> None:
+    if _blocks:
+        _put_off.append(number)
+    else:
+        _end(number)
+
+
+def _end(number: int) -> None:
     try:
         if files := sys.modules.get("speech2face.files"):
             files.remove_own_temporaries()

@@ -93,6 +93,15 @@ def lines(path: PathName) -> Iterator[tuple[str, str]]:
             yield where, _decoded(content, name, number).removesuffix("\n").removesuffix("\r")
 
 
+def can_be_stored(text: str) -> bool:
+    """Whether the readers of this module would take the text back.
+
+    They refuse NUL characters and, as in a name of a file that is not UTF-8, halves of surrogate
+    pairs.
+    """
+    return not _IMPOSSIBLE.search(text)
+
+
 def parse_json(text: str, path: PathName, *, remedy: str = WRITE_AGAIN, part: str = "") -> Any:
     """The value that a JSON text stands for.
 

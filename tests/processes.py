@@ -59,16 +59,49 @@ def moments(n: int, seconds: float, seed: int) -> Iterator[float]:
     return (seconds * (part + chance.random()) / n for part in range(n))
 
 
-def stopped_at(arguments: Sequence[str], number: signal.Signals, seconds: float) -> Ended:
-    """A run that gets a signal so many seconds after it is able to handle one."""
+def stopped_at(
+    arguments: Sequence[str], number: signal.Signals, seconds: float, *, to_all: bool = False
+) -> Ended:
+    """A run that gets a signal so many seconds after it is able to handle one.
+
+    Args:
+        to_all: also its worker processes get the signal, as Ctrl-C on a terminal gives it.
+    """
     process = start(arguments)
     while not handles(process.pid, signal.SIGTERM) and process.poll() is None:
         time.sleep(0.002)
     try:
         return Ended(0, *process.communicate(timeout=seconds))
     except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        return finish(process)
+        if to_all:
+            os.killpg(process.pid, number)  # it leads a group of its own
+        else:
+            process.send_signal(number)
+        ended = finish(process)
+        assert not survivors(process.pid), "a process of this run did not end with it"
+        return ended
+
+
+def survivors(session: int, seconds: float = 20.0) -> list[int]:
+    """Processes of a session that are still there when they have had time to end."""
+    until = time.monotonic() + seconds
+    while (found := members(session)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+def members(session: int) -> list[int]:
+    """Processes of a session that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        state, its_session = after_name[0], int(after_name[3])
+        if its_session == session and state != "Z":
+            found.append(int(folder.name))
+    return found
 
 
 def handles(process: int, number: signal.Signals) -> bool:

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whatever stops the writing."""
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -15,7 +16,16 @@ from pathlib import Path
 import pytest
 
 from speech2face.errors import Speech2FaceError
-from speech2face.files import remove_leftovers, whole_file, whole_folder, write_whole
+from speech2face.files import (
+    finish_set,
+    remove_leftovers,
+    temporary_folder,
+    whole_file,
+    whole_folder,
+    whole_set,
+    write_text,
+    write_whole,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -232,3 +242,138 @@ def test_the_next_process_that_writes_into_a_folder_removes_what_a_killed_one_le
         subprocess.run([sys.executable, "-c", WRITE, str(tmp_path / "b")], check=True)
         assert not left.exists() and temporary.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "living"]
+
+
+def test_a_temporary_folder_is_private_and_goes_when_its_block_ends() -> None:
+    with pytest.raises(ValueError), temporary_folder() as folder:
+        (folder / "file").write_bytes(b"content")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        raise ValueError
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_removes_the_temporary_folder(tmp_path: Path, number: signal.Signals) -> None:
+    script = (
+        "import os, sys\n"
+        "from speech2face.interruption import exit_on_signals\n"
+        "from speech2face.files import temporary_folder\n"
+        "exit_on_signals()\n"
+        "with temporary_folder() as folder:\n"
+        "    (folder / 'file').write_bytes(b'half')\n"
+        "    print(folder, flush=True)\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert ended.returncode == 128 + number
+    assert Path(ended.stdout.strip()).parent == tmp_path and names(tmp_path) == []
+
+
+SET = {"a": b"new a", "b": b"new b", "c": b"new c"}
+WRITE_SET = """
+import os, signal, sys
+from pathlib import Path
+from speech2face import files
+from speech2face.interruption import exit_on_signals
+
+exit_on_signals()
+folder, stop_at, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+replace, n_calls = os.replace, 0
+
+def counted(source, target):
+    global n_calls
+    if n_calls == stop_at:
+        os.kill(os.getpid(), number)
+    n_calls += 1
+    replace(source, target)
+
+with files.whole_set(folder, "set") as temporary:
+    for name in "abc":
+        (temporary / name).write_bytes(b"new " + name.encode())
+    os.replace = counted
+print(n_calls)
+"""
+
+
+def write_set(folder: Path, stop_at: int, number: int) -> subprocess.CompletedProcess[str]:
+    """A process that gets a signal before the rename of that number."""
+    words = [sys.executable, "-c", WRITE_SET, str(folder), str(stop_at), str(number)]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+def old_set(folder: Path) -> dict[str, bytes]:
+    old = {"a": b"old a", "b": b"old b", "d": b"other"}
+    for name, content in old.items():
+        (folder / name).write_bytes(content)
+    return old
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+N_RENAMES = 4  # of the folder, then of each file
+
+
+def test_a_set_has_as_many_renames_as_the_next_tests_stop_at(tmp_path: Path) -> None:
+    assert write_set(tmp_path, 99, signal.SIGKILL).stdout == f"{N_RENAMES}\n"
+    assert contents(tmp_path) == SET and names(tmp_path) == sorted(SET)
+
+
+@pytest.mark.parametrize("stop_at", range(N_RENAMES))
+def test_a_set_is_old_or_new_after_a_kill_between_two_renames(tmp_path: Path, stop_at: int) -> None:
+    old = old_set(tmp_path)
+    assert write_set(tmp_path, stop_at, signal.SIGKILL).returncode == -signal.SIGKILL
+    remove_leftovers(tmp_path)
+    finish_set(tmp_path, "set")
+    expected = old if stop_at == 0 else old | SET
+    assert contents(tmp_path) == expected and names(tmp_path) == sorted(expected)
+
+
+@pytest.mark.parametrize("stop_at", range(N_RENAMES))
+def test_a_signal_between_two_renames_waits_for_the_others(tmp_path: Path, stop_at: int) -> None:
+    old = old_set(tmp_path)
+    assert write_set(tmp_path, stop_at, signal.SIGTERM).returncode == 128 + signal.SIGTERM
+    assert contents(tmp_path) == old | SET and names(tmp_path) == sorted(old | SET)
+
+
+def test_an_unfinished_set_is_finished_before_the_next_is_made(tmp_path: Path) -> None:
+    old_set(tmp_path)
+    write_set(tmp_path, 2, signal.SIGKILL)
+    with pytest.raises(ValueError), whole_set(tmp_path, "set") as temporary:
+        assert {name: (tmp_path / name).read_bytes() for name in SET} == SET
+        (temporary / "a").write_bytes(b"newer")
+        raise ValueError
+    assert contents(tmp_path) == SET | {"d": b"other"}
+
+
+def test_a_set_that_cannot_be_put_into_place_changes_nothing(tmp_path: Path) -> None:
+    old = old_set(tmp_path)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(Speech2FaceError, match="not a file"), whole_set(tmp_path, "s") as temporary:
+        for name, content in SET.items():
+            (temporary / name).write_bytes(content)
+    assert contents(tmp_path) == old and names(tmp_path) == sorted({*old, "c"})
+
+
+def test_two_writers_of_one_set_leave_the_whole_set_of_one(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        with whole_set(tmp_path, "set") as temporary:
+            for name in SET:
+                (temporary / name).write_bytes(bytes([number]))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(40)))
+    assert len(set(contents(tmp_path).values())) == 1 and names(tmp_path) == sorted(SET)
+
+
+def test_a_name_that_is_not_utf_8_is_written_as_json_writes_it(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.ogg")
+    write_text(tmp_path / "file", json.dumps([name], ensure_ascii=False))
+    assert (tmp_path / "file").read_bytes() == b'["\\udcff.ogg"]'
+    assert json.loads((tmp_path / "file").read_bytes()) == [name]

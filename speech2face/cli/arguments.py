@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from speech2face.audio.io import MAX_SECONDS, MIN_SECONDS
+from speech2face.files import encoded
 from speech2face.inference.pipeline import EXAGGERATIONS
 
 _MAX_PATH_BYTES = 4095  # Linux; other systems allow less, and say so when the file is opened
@@ -31,7 +32,7 @@ def named_path(text: str) -> tuple[str, Path]:
     name, _, place = text.partition("=")
     if not (name and place):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not NAME=PATH")
-    return name, path(place)
+    return encoded(name).decode(), path(place)  # it stands in figures, which take no other text
 
 
 def exaggeration(text: str) -> float:

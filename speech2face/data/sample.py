@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from speech2face.errors import Speech2FaceError
+from speech2face.records import can_be_stored
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -56,6 +57,10 @@ class Sample:
                 f"sample id {self.id[:40]!r}... is longer than {MAX_ID_BYTES} bytes",
                 "use a shorter one: files are named after it",
             )
+        for name in (self.id, self.person, self.video or ""):
+            if not can_be_stored(name):
+                problem = f"{ascii(name)} is not UTF-8, and no manifest could hold it"
+                raise Speech2FaceError(problem, "rename the file, or write the name in UTF-8")
         if not self.person:
             raise Speech2FaceError(f"sample {self.id} names no person", "give every clip a person")
         if self.split is not None and self.split not in SPLITS:

@@ -24,7 +24,7 @@ def split_of_person(person: str, *, seed: int = 0, shares: Mapping[Split, float]
     if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-9:
         problem = f"the shares {dict(shares)} are negative or do not add up to 1"
         raise Speech2FaceError(problem, "give shares that add up to 1")
-    digest = hashlib.sha256(f"{seed}:{person}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{person}".encode(errors="surrogatepass")).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
     for split, share in shares.items():
         if position < share:

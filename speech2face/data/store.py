@@ -17,9 +17,9 @@ versions, the same work gives the same bytes, also after it was killed and start
 import hashlib
 import io
 import json
+import os
 import platform
 import re
-import signal
 import sys
 import tarfile
 from collections import Counter
@@ -31,7 +31,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from itertools import count, islice
 from multiprocessing import get_context, parent_process
-from os import _exit
 from pathlib import Path
 from threading import Thread
 from typing import Any, Generic, TypeVar
@@ -41,6 +40,7 @@ from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.files import only_writer, whole_file, write_whole
+from speech2face.interruption import held_back, leave_to_parent
 from speech2face.records import read_json_object
 
 FORMAT = 1
@@ -438,11 +438,17 @@ def _mapping(
     if workers <= 1:
         yield lambda sources: map(compute, sources)
         return
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(compute,)
-    )
+    with held_back(), _quiet_tracker():
+        pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(compute,)
+        )
+
+    def each(sources: Iterable[T]) -> Iterator[Record | Rejected]:
+        with held_back():  # the processes start here
+            return pool.map(_work, sources)
+
     try:
-        yield lambda sources: pool.map(_work, sources)
+        yield each
     except BrokenProcessPool as broken:
         problem = "a worker process was ended from outside, perhaps because memory ran out"
         remedy = "run the same command again, with fewer workers"
@@ -451,12 +457,29 @@ def _mapping(
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """Python's resource tracker, if it starts in the block, says nothing of what it clears.
+
+    It removes the semaphores of a process that a signal has ended, which it would warn of.
+    """
+    name, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    ignored = "ignore:resource_tracker:UserWarning"
+    os.environ[name] = f"{before},{ignored}" if before else ignored
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 _COMPUTE: list[Callable[[Any], Record | Rejected]] = []  # in a worker process, its one function
 
 
 def _start_worker(compute: Callable[[Any], Record | Rejected]) -> None:
-    # Ctrl-C is sent to all processes at once; the parent handles it and ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_parent()
     Thread(target=_end_with_parent, daemon=True).start()
     _COMPUTE.append(compute)
 
@@ -466,7 +489,7 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        _exit(1)
+        os._exit(1)
 
 
 def _work(source: Any) -> Record | Rejected:

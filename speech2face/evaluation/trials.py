@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import MISSING_LABEL, FeatureSet
-from speech2face.files import write_whole
+from speech2face.files import encoded, write_text
 
 FORMAT = 1
 N_TRIALS = 10_000
@@ -128,11 +128,11 @@ class TrialList:
     @property
     def sha256(self) -> str:
         """SHA-256 of the file, which records of results name."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return hashlib.sha256(encoded(self.text)).hexdigest()
 
     def write(self, path: Path | str) -> None:
         """Write the list, whole or not at all."""
-        write_whole(path, self.text.encode())
+        write_text(path, self.text)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ and `.npz` files with `allow_pickle=False`: no code of a file runs, in either pr
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from speech2face.errors import Speech2FaceError
+from speech2face.files import temporary_folder
 
 MAX_MEMORY = 2**33  # bytes of address space for the child, beside four times the file's size
 MAX_CPU_SECONDS = 600
@@ -40,12 +42,12 @@ def read_weights(source: Path, layout: str) -> Weights:
     """
     package = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), package)))
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "weights.safetensors"
+    with temporary_folder() as folder, _held_pipe() as pipe:
+        copy = folder / "weights.safetensors"
         command = [sys.executable, "-P", "-m", __name__, layout, str(source.absolute()), str(copy)]
         child = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=pipe,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths},
@@ -67,6 +69,17 @@ def read_weights(source: Path, layout: str) -> Weights:
             return dict(load_file(copy))
         except (OSError, SafetensorError) as error:
             raise _unreadable(source, str(error)) from error
+
+
+@contextmanager
+def _held_pipe() -> Iterator[int]:
+    """The end to read of a pipe that nobody writes into: it ends when this process does."""
+    read, held = os.pipe()
+    try:
+        yield read
+    finally:
+        os.close(read)
+        os.close(held)
 
 
 def _unreadable(source: Path, reason: str) -> Speech2FaceError:
@@ -121,9 +134,19 @@ def _limit_resources(n_bytes: int) -> None:
         resource.setrlimit(what, (allowed, hard))
 
 
+def _end_with_parent() -> None:
+    """End this process when its standard input ends: the process that wanted the weights is gone.
+
+    A library that computes without a break can delay it, until the limit of CPU time at the latest.
+    """
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main(layout: str, source: str, destination: str) -> int:
     """What the child does: 0 when the arrays are written, 1 and a line of reason otherwise."""
     _limit_resources(os.path.getsize(source))
+    Thread(target=_end_with_parent, daemon=True).start()
     try:
         weights = READERS[layout](Path(source))
         arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}

@@ -15,7 +15,6 @@ from constants (Fourier kernels, mel bands) is not rounded.
 
 import copy
 import json
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from torch import Tensor, nn
 from speech2face.audio.segment import N_SAMPLES
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
-from speech2face.files import write_whole
+from speech2face.files import temporary_folder, write_whole
 from speech2face.inference.pipeline import (
     DRAWS,
     HEARS,
@@ -139,7 +138,7 @@ def _refuse_other_card(card: Mapping[str, Any], model: Speech2Face) -> None:
             problem = f"the card says {name} {card[name]}, the model has {size}"
             raise Speech2FaceError(problem, "describe the model that is exported")
     try:
-        json.dumps(dict(card), allow_nan=False)
+        json.dumps(dict(card), allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         problem = f"the card cannot be written as JSON ({error})"
         raise Speech2FaceError(problem, "describe the model in plain values") from error
@@ -157,8 +156,8 @@ def _graph(
     By tracing, because the number of windows depends on the length, which the newer exporter
     treats as data.
     """
-    with tempfile.TemporaryDirectory() as folder, _without_known_notices(), torch.no_grad():
-        traced = Path(folder) / "traced.onnx"
+    with temporary_folder() as folder, _without_known_notices(), torch.no_grad():
+        traced = folder / "traced.onnx"
         torch.onnx.export(
             module,
             tuple(inputs.values()),

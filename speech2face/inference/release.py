@@ -5,13 +5,12 @@
     NAME.json                  the card: digests and sizes, licence, provenance, recipe
     NAME-photo.safetensors     from a photo to the face feature (`inference.photo`), if there is one
 
-They are made in a temporary folder, and the graphs are compared with torch. Only then are they
-renamed into place, the card last.
+They are made in a temporary folder, and the graphs are compared with torch. Only then do they
+replace those of an earlier release, all of them or none (`files.whole_set`).
 """
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS
 from speech2face.errors import Speech2FaceError
+from speech2face.files import whole_set
 from speech2face.inference.export import export, verify_parity
 from speech2face.inference.photo import PhotoMap, write_photo_map
 from speech2face.inference.pipeline import FORMAT
@@ -68,9 +68,8 @@ def release(
     }
     name = f"{card['name']}.onnx"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".release-", dir=folder) as staging:
-            graph = Path(staging) / name
+        with whole_set(folder, name) as staging:
+            graph = staging / name
             export(model, graph, card)
             whole = card | {"largest_difference_from_torch": _held_to_torch(model, graph, speech)}
             whole |= {**_digests(graph), **recorded}
@@ -86,7 +85,6 @@ def release(
             card_file.write_text(text, encoding="utf-8")
             for file in (*made, card_file):
                 os.chmod(file, 0o644)
-                os.replace(file, folder / file.name)
     except OSError as refused:
         problem = f"the model cannot be written ({refused.strerror})"
         raise Speech2FaceError(

@@ -21,7 +21,7 @@ from typing import Any
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.uncertainty import Score
 from speech2face.extras import missing_extra
-from speech2face.files import write_whole
+from speech2face.files import write_text
 from speech2face.report.tables import Cell, Table, format_cell
 
 RESULTS, MARKDOWN, HTML = "results.json", "report.md", "report.html"
@@ -116,7 +116,7 @@ def write_report(report: Report, out: Path) -> None:
         HTML: as_html(report),
     }
     for name, text in files.items():
-        write_whole(out / name, text.encode())
+        write_text(out / name, text)
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from speech2face.evaluation.protocols import SAME_GENDER, UNRESTRICTED
 from speech2face.evaluation.scores import Distance
 from speech2face.evaluation.trials import TrialList
 from speech2face.evaluation.uncertainty import Score
-from speech2face.files import write_whole
 from speech2face.report import figures
 from speech2face.report.document import FIGURES, Picture, Section
 from speech2face.report.tables import (
@@ -313,7 +312,7 @@ def _stored(trials: TrialList, name: str, out: Path) -> str:
     """Write a list beside the report; returns a sentence that names it."""
     kept = "".join(letter if letter.isalnum() else "_" for letter in name.lower())
     file = f"{kept}_1_of_{trials.header.n_way}.jsonl"
-    write_whole(out / TRIALS / file, trials.text.encode())
+    trials.write(out / TRIALS / file)
     return f"List {file}, SHA-256 {trials.sha256}."
 
 

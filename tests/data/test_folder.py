@@ -1,5 +1,6 @@
 """Pairs in a folder."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_two_voices_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "anna.wav", "anna.mp3", "anna.jpg")
     with pytest.raises(Speech2FaceError, match="anna.mp3 and anna.wav have the same name"):
         folder.read(tmp_path)
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff")
+    touch(tmp_path, f"{name}.wav", f"{name}.jpg")
+    with pytest.raises(Speech2FaceError, match=r"'\\udcff' is not UTF-8") as refused:
+        folder.read(tmp_path)
+    str(refused.value).encode()
 
 
 def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import members, survivors, temporaries
 
 from speech2face.data.store import Outcome, Record, Rejected, Store, fingerprint_of, key_of
 from speech2face.errors import Speech2FaceError
@@ -29,12 +31,18 @@ def slowly(number):
     return compute(number)
 
 if __name__ == "__main__":
+    from speech2face.interruption import exit_on_signals
+
+    exit_on_signals()
     workers = int(sys.argv[2])
     for outcome in Store(Path(sys.argv[1]), "tools").fill(
         items(40), slowly, shard_size=4, workers=workers
     ):
         print(outcome.source, flush=True)
 """
+ROOMS = (Path(__file__).parent, Path(__file__).parents[1])
+PATHS = os.pathsep.join([*map(str, ROOMS), os.environ.get("PYTHONPATH", "")])
+ENVIRONMENT = os.environ | {"PYTHONPATH": PATHS}  # of a process that imports this file
 
 
 def compute(number: int) -> Record | Rejected:
@@ -300,13 +308,11 @@ def test_a_killed_process_goes_on_to_the_same_bytes(
 ) -> None:
     script = tmp_path / "work.py"
     script.write_text(SLOW_WORK)
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": paths}
 
     def run(n_items: int | None) -> int:
         """Let the work run to its end, or kill it when so many items have been told."""
         line = [sys.executable, str(script), str(tmp_path / "killed"), str(workers)]
-        with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             told = islice(process.stdout, n_items)
             assert len(list(told)) == (40 if n_items is None else n_items)
@@ -321,3 +327,39 @@ def test_a_killed_process_goes_on_to_the_same_bytes(
         assert run(moments.randint(first, last)) == -signal.SIGKILL
     assert run(None) == 0
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+@pytest.mark.parametrize("to_all", [False, True], ids=["to one process", "to all of them"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_workers_start_or_work_leaves_no_process_and_no_temporary(
+    tmp_path: Path, number: signal.Signals, to_all: bool
+) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(SLOW_WORK)
+    line = [sys.executable, str(script)]
+    for moment in (0.0, 0.1, 0.3, None):  # seconds after the workers begin to start, or at work
+        process = subprocess.Popen(
+            [*line, str(tmp_path / f"store-{moment}"), "2"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        if moment is None:
+            assert process.stdout.readline()
+        else:
+            n_processes = 4  # parent, resource tracker, two workers
+            while process.poll() is None and len(members(process.pid)) < n_processes:
+                time.sleep(0.005)
+            time.sleep(moment)
+        if to_all:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        errors = process.communicate(timeout=60)[1]
+        assert (process.returncode, errors) == (128 + number, "speech2face: stopped\n")
+        assert survivors(process.pid) == []
+        assert temporaries(tmp_path) == []

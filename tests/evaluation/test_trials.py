@@ -1,7 +1,10 @@
 """Trial lists: who may meet whom, and the same list from the same seed."""
 
+import hashlib
 import json
+import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,3 +175,15 @@ def test_pairs_of_a_trial_list_are_half_positive() -> None:
 def test_the_header_of_a_list_is_its_first_line() -> None:
     header = json.loads(draw_trials(VOICES, FACES, n_trials=2, seed=9).text.splitlines()[0])
     assert header["seed"] == 9 and header["stratum"] == "U" and header["n_way"] == 2
+
+
+def test_ids_that_are_not_utf_8_are_written_so_that_json_gives_them_back(tmp_path: Path) -> None:
+    names = [os.fsdecode(bytes([0xE0 + number])) for number in range(10)]
+    items = Items(np.array(names), np.array(list("abcdefghij")))
+    trials = draw_trials(items, items, n_trials=20, positives="any")
+    trials.write(tmp_path / "trials.jsonl")
+    content = (tmp_path / "trials.jsonl").read_bytes()
+    assert trials.sha256 == hashlib.sha256(content).hexdigest()
+    rows = [json.loads(line) for line in content.splitlines()[1:]]
+    assert [row[0] for row in rows] == trials.queries.tolist()
+    assert [row[1:] for row in rows] == trials.candidates.tolist()

@@ -2,12 +2,18 @@
 
 import hashlib
 import io
+import os
+import signal
 import struct
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import members, survivors, temporaries
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 from scipy.io import savemat  # noqa: E402
@@ -355,3 +361,33 @@ def test_a_module_in_the_working_folder_is_not_imported(
     (tmp_path / "numpy.py").write_text("raise SystemExit(9)\n")
     monkeypatch.chdir(tmp_path)
     assert len(read_weights(Path("a.npz"), "numpy")) == 32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_reader_ends_with_the_process_that_wanted_the_weights(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    os.mkfifo(tmp_path / "weights")  # nobody writes into it: to open it takes for ever
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from speech2face.interruption import exit_on_signals\n"
+        "exit_on_signals()\n"
+        "from speech2face.face.weight_readers import read_weights\n"
+        "read_weights(Path(sys.argv[1]), 'numpy')\n"
+    )
+    (tmp_path / "temporary").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "weights")],
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    while process.poll() is None and len(members(process.pid)) < 2:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert survivors(process.pid) == []
+    if number == signal.SIGTERM:
+        assert temporaries(tmp_path) == []

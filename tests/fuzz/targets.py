@@ -68,6 +68,28 @@ def audio(folder: Path) -> Target:
     return Target(read, seeds, damaged_bytes)
 
 
+def speech(folder: Path) -> Target:
+    """The same reader with the search for speech, on a voice that is synthetic."""
+    from media import EXAMPLES, write_media
+
+    from speech2face.audio import io as audio_io
+
+    audio_io.MAX_CPU_SECONDS = 5.0
+    voice = audio_io.decode(EXAMPLES / "slt.ogg").waveform[: 4 * 16_000]
+    kinds = {
+        "a.wav": {},
+        "float.wav": {"codec": "pcm_f32le"},
+        "a.flac": {"codec": "flac"},
+        "a.m4a": {"codec": "aac"},
+        "a.ogg": {"codec": "libopus"},
+    }
+    seeds = [
+        write_media(folder / name, voice, 16_000, **options).read_bytes()  # type: ignore[arg-type]
+        for name, options in kinds.items()
+    ]
+    return Target(lambda path: audio_io.decode(path.read_bytes()), seeds, damaged_bytes)
+
+
 def photo(folder: Path) -> Target:
     from PIL import Image
 
@@ -285,6 +307,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     make.__name__: make
     for make in (
         audio,
+        speech,
         photo,
         manifest,
         labels_csv,

@@ -1,6 +1,7 @@
 """The report says the same thing in three files, and its page needs nothing from elsewhere."""
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -205,3 +206,12 @@ def test_ragged_tables_and_missing_pictures_are_refused(tmp_path: Path) -> None:
     gone = Picture(tmp_path / "gone.png", "c", "d")
     with pytest.raises(Speech2FaceError, match="picture"):
         as_html(Report("t", {}, (Section("s", "S", pictures=(gone,)),)))
+
+
+def test_a_name_that_is_not_utf_8_stands_in_every_file_as_an_escape(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.ogg")
+    section = Section("s", name, (name,), (Table(name, ("name",), ((name,),)),))
+    write_report(Report(name, {"file": name}, (section,), left_out={name: "no sound"}), tmp_path)
+    for file in ("results.json", "report.md", "report.html"):
+        assert r"\udcff.ogg" in (tmp_path / file).read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "results.json").read_bytes())["title"] == name
