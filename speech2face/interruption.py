@@ -8,13 +8,15 @@ import, a destructor, a library written in C. So there is no moment at which a t
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
 
 # This file is imported before everything else, so it imports nothing that takes time to load.
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+PATIENCE = 2.0  # seconds that worker processes have to remove what they were writing
 
 _blocks: list[None] = []  # one for each `uninterrupted` block that is being run
 _put_off: list[int] = []  # signals that came meanwhile
@@ -72,11 +74,11 @@ def held_back() -> Iterator[None]:
 def leave_to_parent() -> None:
     """In a worker process: Ctrl-C and a closed terminal reach all, and the parent ends its workers.
 
-    SIGTERM still ends the worker: a pool ends its workers by it when one of them has died.
+    SIGTERM ends the worker, without what it was writing: by it the parent, or a pool of which a
+    worker has died, ends the others.
     """
     for number in _numbers():
-        if number != signal.SIGTERM:
-            signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _exit if number == signal.SIGTERM else signal.SIG_IGN)
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())
 
@@ -92,13 +94,23 @@ def _exit(number: int, _: FrameType | None) -> None:
         _end(number)
 
 
+def _end_workers(processes: ModuleType) -> None:
+    """End worker processes; those that are still there after a moment are killed."""
+    workers = processes.active_children()
+    for worker in workers:
+        worker.terminate()
+    until = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
+        worker.kill()
+
+
 def _end(number: int) -> None:
     try:
         if files := sys.modules.get("speech2face.files"):
             files.remove_own_temporaries()
         if (processes := sys.modules.get("multiprocessing")) and not processes.parent_process():
-            for worker in processes.active_children():
-                worker.kill()
+            _end_workers(processes)
             os.write(2, b"speech2face: stopped\n")
         elif not processes:
             os.write(2, b"speech2face: stopped\n")

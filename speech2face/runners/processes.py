@@ -4,7 +4,6 @@ The process pools of Python are not used: one of them is broken for good when a 
 other one then waits for ever.
 """
 
-import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from os import _exit
 from threading import Thread
 from typing import Any
 
+from speech2face.interruption import held_back, leave_to_parent
 from speech2face.runners.contract import S, T
 
 _CONTEXT = get_context("spawn")  # a fork would inherit threads and locks of decoders
@@ -62,7 +62,8 @@ class _Worker:
     def __init__(self, do: Callable[[Any], Any]) -> None:
         self.connection, other_end = _CONTEXT.Pipe()
         self.process = _CONTEXT.Process(target=_work, args=(do, other_end), daemon=True)
-        self.process.start()
+        with held_back():
+            self.process.start()
         other_end.close()  # else the pipe would stay open when the process dies
 
     def result(self) -> Any:
@@ -81,7 +82,7 @@ class _Worker:
 
 def _work(do: Callable[[Any], Any], connection: Connection) -> None:
     """What a worker process does, until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
+    leave_to_parent()
     Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
