@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from speech2face.files import (
     remove_leftovers,
     temporary_folder,
     whole_file,
-    whole_folder,
     whole_set,
     write_text,
     write_whole,
@@ -119,7 +117,7 @@ def test_a_folder_that_may_not_be_written_is_an_error(forbidden_folder: Path) ->
         with pytest.raises(Speech2FaceError, match="Permission denied.*may write to") as caught:
             write_whole(path, b"content")
         assert caught.value.path == str(path)
-    with pytest.raises(Speech2FaceError), whole_folder(forbidden_folder / "folder"):
+    with pytest.raises(Speech2FaceError), whole_set(forbidden_folder, "set"):
         pass
     assert names(forbidden_folder) == []
 
@@ -160,46 +158,14 @@ def test_of_many_writers_at_once_one_wins_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
-def test_a_folder_appears_with_all_that_is_in_it_or_not_at_all(tmp_path: Path) -> None:
-    with suppress(KeyboardInterrupt), whole_folder(tmp_path / "folder") as temporary:
-        (temporary / "half").write_bytes(b"")
-        raise KeyboardInterrupt
-    assert names(tmp_path) == []
-    with whole_folder(tmp_path / "folder") as temporary:
-        (temporary / "deep").mkdir()
-        (temporary / "deep" / "file").write_bytes(b"content")
-    assert (tmp_path / "folder" / "deep" / "file").read_bytes() == b"content"
-    assert names(tmp_path) == ["folder"]
-
-
-def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    with whole_folder(tmp_path / "folder") as temporary:  # empty: may be replaced
-        (temporary / "file").write_bytes(b"mine")
-    refused = pytest.raises(Speech2FaceError, match="does not exist yet")
-    with refused, whole_folder(tmp_path / "folder"):
-        raise AssertionError("the block must not be entered")
-    assert (tmp_path / "folder" / "file").read_bytes() == b"mine"
-
-
-def test_two_writers_of_one_folder_end_in_one_folder_and_one_error(tmp_path: Path) -> None:
-    refused = pytest.raises(Speech2FaceError, match="does not exist yet")
-    with refused, whole_folder(tmp_path / "folder") as slow:
-        with whole_folder(tmp_path / "folder") as quick:
-            (quick / "file").write_bytes(b"quick")
-        (slow / "file").write_bytes(b"slow")
-    assert (tmp_path / "folder" / "file").read_bytes() == b"quick"
-    assert names(tmp_path) == ["folder"]
-
-
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
     tmp_path: Path,
 ) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from speech2face.files import whole_file, whole_folder\n"
+        "from speech2face.files import whole_file, whole_set\n"
         "out = Path(sys.argv[1])\n"
-        "with whole_file(out / 'file') as one, whole_folder(out / 'folder') as two:\n"
+        "with whole_file(out / 'file') as one, whole_set(out, 'set') as two:\n"
         "    one.write_bytes(b'half'); (two / 'half').write_bytes(b'')\n"
         "    print('ready', flush=True); time.sleep(60)\n"
     )

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speech2face.data.manifest import missing_files, read_manifest
+from speech2face.data.manifest import read_manifest
+from speech2face.data.speech import speech_of
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import FeatureSet, Labels
 from speech2face.face.landmarks import read_landmarks
@@ -103,7 +104,9 @@ def test_a_field_of_140_000_characters_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_for_a_file_is_a_missing_file(tmp_path: Path) -> None:
     record = {"id": "a", "person": "p", "voice": "v" * 300}
     (tmp_path / "m.jsonl").write_text(json.dumps(record))
-    assert missing_files(read_manifest(tmp_path / "m.jsonl")) == [tmp_path / ("v" * 300)]
+    (sample,) = read_manifest(tmp_path / "m.jsonl")
+    with pytest.raises(Speech2FaceError):
+        speech_of(sample)
     with pytest.raises(Speech2FaceError):
         read_manifest(tmp_path / ("m" * 300))
     with pytest.raises(Speech2FaceError):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -49,17 +49,6 @@ def read_manifest(path: Path) -> list[Sample]:
     _check_unique(samples, str(path))
     check_disjoint(samples, str(path))
     return samples
-
-
-def missing_files(samples: Sequence[Sample]) -> list[Path]:
-    """Files that the samples name and that do not exist, in order."""
-    named = [
-        file
-        for sample in samples
-        for file in (*(getattr(sample, name) for name in _PATHS), *sample.teachers.values())
-        if file is not None
-    ]
-    return [file for file in named if not os.path.isfile(file)]  # of too long a name, too
 
 
 def _as_json(sample: Sample, folder: Path) -> dict[str, Any]:

@@ -107,11 +107,6 @@ def eer(scores: ArrayLike, same: ArrayLike) -> float:
     return float(error_curve(scores, same).eer())
 
 
-def eer_nearest(scores: ArrayLike, same: ArrayLike) -> float:
-    """False-accept rate where both errors are nearest, without interpolation (CMPC, FOP)."""
-    return float(error_curve(scores, same).eer_nearest())
-
-
 def verification_scores(
     scores: ArrayLike,
     same: ArrayLike,

@@ -24,10 +24,6 @@ ARCFACE_TEMPLATE = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-# Right and left eye in the canonical frame of the decoder, 224 x 224. Cole et al. put the eyes 55
-# pixels apart; measured on 860 published canonical faces: 55.3 (median), middle at (113, 105).
-CANONICAL_SIDE = 224
-CANONICAL_EYES = ((85.5, 105.0), (140.5, 105.0))
 
 # The crops that the authors released are about 1.6 times the larger extent of the 68 points
 # (quartiles 1.49 and 1.71), and the middle of the points lies 0.60 from the top (.58 to .63) and
@@ -110,11 +106,6 @@ def similarity_crop(
 def arcface_template(size: int = ARCFACE_SIDE) -> NDArray[np.float64]:
     """`ARCFACE_TEMPLATE` on a crop of `size` x `size` pixels, `[5, 2]`."""
     return _resized(np.array(ARCFACE_TEMPLATE), size / ARCFACE_SIDE)
-
-
-def canonical_eyes(size: int = CANONICAL_SIDE) -> NDArray[np.float64]:
-    """`CANONICAL_EYES` on a crop of `size` x `size` pixels, `[2, 2]`: right eye, left eye."""
-    return _resized(np.array(CANONICAL_EYES), size / CANONICAL_SIDE)
 
 
 def _resized(points: NDArray[np.float64], scale: float) -> NDArray[np.float64]:

@@ -181,28 +181,6 @@ def evaluate_on_lattice(spline: Spline, x: Tensor, y: Tensor) -> Tensor:
     return bent + row[:, :, None, :] + column[..., None]
 
 
-def warp_points(
-    points: Tensor,
-    source: Tensor,
-    destination: Tensor,
-    *,
-    fixed: Tensor | None = None,
-    config: WarpConfig = LINEAR_WARP,
-) -> Tensor:
-    """Carry `points` along the smooth motion that takes `source` to `destination`.
-
-    Args:
-        points: what to move, in pixels, (x, y), `[B, M, 2]`.
-        source: where the landmarks are, `[N, 2]` or `[B, N, 2]`.
-        destination: where they go, `[B, N, 2]`.
-        fixed: points that stay, `[Q, 2]`; for a picture, its `boundary_points`.
-
-    Returns:
-        Moved points, `[B, M, 2]`.
-    """
-    return points + evaluate_spline(_motion(source, destination, fixed, config), points)
-
-
 def backward_flow(
     source: Tensor,
     destination: Tensor,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from speech2face.data.manifest import missing_files, read_manifest, write_manifest
+from speech2face.data.manifest import read_manifest, write_manifest
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 
@@ -64,13 +64,6 @@ def test_a_failed_write_leaves_the_old_manifest(tmp_path: Path) -> None:
         write_manifest(path, [clip(tmp_path, "a", "p"), clip(tmp_path, "a", "q")])
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["manifest.jsonl"]
-
-
-def test_missing_files_are_listed(tmp_path: Path) -> None:
-    here = clip(tmp_path, "a", "p", teachers={"t": tmp_path / "t.jpg"})
-    here.voice.parent.mkdir()
-    here.voice.touch()
-    assert missing_files([here]) == [tmp_path / "t.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -140,8 +133,3 @@ def test_a_hostile_line_is_one_error_that_names_it(tmp_path: Path, line: bytes) 
     with pytest.raises(Speech2FaceError) as caught:
         read_manifest(path)
     assert str(caught.value.path).startswith(f"{path}, line 1")
-
-
-def test_a_file_name_that_is_too_long_is_a_missing_file(tmp_path: Path) -> None:
-    sample = Sample(id="a", person="p", voice=tmp_path / ("v" * 300))
-    assert missing_files([sample]) == [sample.voice]

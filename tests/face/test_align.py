@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from speech2face.face.align import (
-    CANONICAL_EYES,
+    ARCFACE_SIDE,
+    ARCFACE_TEMPLATE,
     Similarity,
     arcface_template,
-    canonical_eyes,
     face_crop,
     fit_similarity,
     similarity_crop,
@@ -121,12 +121,10 @@ def test_a_crop_that_shrinks_averages_instead_of_skipping(factor: int) -> None:
 
 
 def test_convention_templates_scale_with_the_picture_not_with_the_pixel_index() -> None:
-    np.testing.assert_array_equal(canonical_eyes(), CANONICAL_EYES)
-    doubled = canonical_eyes(448)
-    # the middle of pixel 0 of 224 is the corner between pixels 0 and 1 of 448
-    np.testing.assert_allclose(doubled, np.array(CANONICAL_EYES) * 2 + 0.5)
-    assert np.diff(doubled[:, 0]) == pytest.approx(110)
-    assert arcface_template().shape == (5, 2)
+    np.testing.assert_array_equal(arcface_template(), ARCFACE_TEMPLATE)
+    doubled = arcface_template(2 * ARCFACE_SIDE)
+    # The centre of a pixel is the corner between two pixels of a picture of twice the size.
+    np.testing.assert_allclose(doubled, np.array(ARCFACE_TEMPLATE) * 2 + 0.5)
 
 
 def test_portraits_are_aligned_to_the_template(portraits, located, detector) -> None:
