@@ -1,4 +1,4 @@
-"""Does the suite notice when a line that matters is wrong?
+"""Puts faults into the package, one at a time, and checks that the tests notice them.
 
     python tests/mutants.py [--only WORD] [--workers 2]
 

@@ -1,4 +1,4 @@
-"""A folder of prepared features, without a preparation."""
+"""Writes a folder of prepared features without running `prepare`."""
 
 import json
 from collections.abc import Sequence

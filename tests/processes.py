@@ -1,4 +1,4 @@
-"""Commands as processes that are stopped at any moment, and what they leave behind."""
+"""Runs commands as processes, stops them at any moment, and looks at the files they leave."""
 
 import os
 import random

@@ -1,8 +1,9 @@
 """Two tiny graphs of the contract of exported models, for tests that need no trained weights.
 
-What hears gives the mean loudness of the voice, five times. What draws makes a face of nobody: the
-red of the image grows with the exaggeration, the green with the first coordinate of the draw, the
-blue is the first number of the feature. Its mean feature is zero, and its draws move v' by SPREAD.
+The graph that hears gives the mean loudness of the voice, five times. The graph that draws makes a
+plain picture: its red grows with the exaggeration, its green with the first coordinate of the draw,
+and its blue is the first number of the feature. Its mean feature is zero, and draws move v' by
+SPREAD.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The constraints file pins what our extras install, all of it and nothing else."""
+"""The constraints file pins every package that our extras install, and no other."""
 
 import re
 import tomllib

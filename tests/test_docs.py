@@ -1,4 +1,4 @@
-"""The pages: what they name exists, what they show runs, and what is generated is up to date."""
+"""The pages: names in them exist, examples in them run, and generated pages are up to date."""
 
 import argparse
 import ast
@@ -52,7 +52,7 @@ def inline_code(page: Path) -> list[str]:
 
 
 def command_lines(page: Path, program: str) -> Iterator[list[str]]:
-    """Words after `program` wherever a page shows a command; of a block, one a line."""
+    """Words after `program` for every command that a page shows, one per line of a block."""
     blocks = "\n".join(fenced(page, "", "sh", "bash", "console")).replace("\\\n", " ")
     for line in (*blocks.splitlines(), *inline_code(page)):
         words = re.split(r"\s{3,}|\s#\s|\s[|>]\s", line.strip())[0].split()

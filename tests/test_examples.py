@@ -1,4 +1,4 @@
-"""What `examples/` promises: the sample voices, their recipe, and the script."""
+"""The contents of `examples/`: the sample voices, how they were made, and the script."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What is to be installed when an optional package is missing: the printed command is run."""
+"""The message about a missing optional package: the command that it prints is run."""
 
 import json
 import shlex

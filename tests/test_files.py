@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever stops the writing."""
+"""Files are complete or absent, whatever stops the writing."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""What is loaded by making a face: measured in processes of their own."""
+"""The modules that are loaded when a face is made, measured in separate processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The list of faults that `make mutants` puts into the package is itself kept true."""
+"""The list of faults that `make mutants` puts into the package still fits the code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The comparison on unheard people: nobody is drawn by a model that has learned from them."""
+"""The out-of-fold comparison: no person is drawn by a model that has learned from that person."""
 
 import importlib.util
 import sys

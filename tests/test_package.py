@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works away from the repository."""
+"""The wheel has the right files, and works outside the repository."""
 
 import subprocess
 import sys

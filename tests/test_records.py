@@ -1,4 +1,4 @@
-"""Text files of strangers: read as JSON, JSON lines, CSV and TOML, or refused by name and line."""
+"""Text files of unknown origin: read as JSON, JSON lines, CSV and TOML, or refused with a line."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Weights of other packages: the table is true of what is installed; other files are refused."""
+"""Weights of other packages: the table fits the installed files, and other files are refused."""
 
 import importlib.util
 from dataclasses import replace

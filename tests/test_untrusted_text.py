@@ -1,4 +1,4 @@
-"""Every reader of text that a user may give, on inputs that once ended in a traceback."""
+"""Every reader of text files, on inputs that once ended in a traceback."""
 
 import copy
 import json

@@ -488,7 +488,7 @@ def test_other_ways_of_holding_samples_are_heard() -> None:
 
 
 @pytest.mark.parametrize("rate", ["16000", None, [16_000], 16_000j])
-def test_a_sample_rate_that_is_no_number_is_refused(rate: Any) -> None:
+def test_a_sample_rate_that_is_not_a_number_is_refused(rate: Any) -> None:
     with pytest.raises(Speech2FaceError, match="sample rate"):
         as_recording(noise(1), rate)
 

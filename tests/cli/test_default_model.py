@@ -1,4 +1,4 @@
-"""`default-model` at toy size, what it refuses and keeps, and photos through what it made."""
+"""`default-model` at toy size: what it refuses and keeps, and faces from photos by its model."""
 
 import json
 import shutil
@@ -84,7 +84,7 @@ def test_the_same_command_ends_with_the_same_bytes(
         assert (tmp_path / "out" / name).read_bytes() == (tiny_release / name).read_bytes()
 
 
-def test_a_model_is_kept_unless_forced_and_that_is_said_before_the_work(
+def test_an_existing_model_is_kept_without_force_and_the_error_comes_before_the_work(
     tiny_release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, run_dir = shutil.copytree(tiny_release, tmp_path / "out"), tmp_path / "run"
@@ -115,7 +115,7 @@ def test_a_release_that_fails_leaves_the_model_that_was_there(
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_a_dry_run_prints_settings_that_can_be_given_back(
+def test_a_dry_run_prints_settings_that_can_be_read_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["default-model", "--set", "voice.gain=0.7", "--dry-run"]) == 0
@@ -130,7 +130,7 @@ def test_the_embedded_configuration_is_the_recipe_itself() -> None:
     assert with_differences(EmbeddedConfig(), read_differences([path], [])) == EmbeddedConfig()
 
 
-def test_what_cannot_be_meant_is_one_line(
+def test_contradictory_options_give_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "--data is missing" in complaint(capsys, "default-model")

@@ -1,4 +1,4 @@
-"""`evaluate` and `extract` by their command lines: whole runs, and every bad input in one line."""
+"""`evaluate` and `extract` by their command lines: whole runs, and one line for every bad input."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ N = 12
 
 @pytest.fixture(autouse=True)
 def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of 10,000 trials is for reports."""
+    """Draw short trial lists; lists of 10,000 trials are needed in reports only."""
     monkeypatch.setattr("speech2face.report.recognition.N_TRIALS", 200)
 
 
@@ -98,7 +98,7 @@ def test_order_of_the_clips_in_a_file_changes_no_score(
     assert reports[0] == reports[1]
 
 
-def test_an_existing_report_is_kept_unless_forced(
+def test_an_existing_report_is_kept_without_force(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (*files, "--protocols", "similarity", "--out", tmp_path / "report")
@@ -187,7 +187,7 @@ def test_every_bad_input_is_one_line_that_names_file_and_remedy(
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[Clips]:
-    """What `evaluate` hands to the report, which is not made."""
+    """The clips that `evaluate` gives to the report; the report itself is not made."""
     handed: list[Clips] = []
 
     def note(clips: Clips, pipeline: object, out: Path, *_: object, **__: object) -> Report:
@@ -228,7 +228,7 @@ def test_the_split_is_test_unless_given_and_an_empty_one_is_refused(
     assert "no clip is in the test split" in said
 
 
-def test_clips_of_the_authors_pages_bring_their_own_distractors_and_splits(
+def test_clips_of_the_authors_pages_have_their_own_distractors_and_splits(
     tiny_page: Path, tmp_path: Path, chosen: list[Clips]
 ) -> None:
     model = write_stand_in(tmp_path / "model.onnx")
@@ -240,7 +240,7 @@ def test_clips_of_the_authors_pages_bring_their_own_distractors_and_splits(
     assert list(chosen[0].distractors) == sorted((tiny_page / "gallery").glob("*.jpg"))
 
 
-def test_of_librispeech_only_readers_that_it_keeps_out_of_training_are_heard(
+def test_only_librispeech_readers_outside_its_training_parts_are_used(
     tmp_path: Path, chosen: list[Clips]
 ) -> None:
     lines = [
@@ -383,7 +383,7 @@ def test_extract_makes_a_folder_that_evaluate_reads(
     assert "stand-in" in (out / "report.md").read_text()
 
 
-def test_extract_names_a_bad_clip_does_the_others_and_exits_1(
+def test_extract_names_a_bad_clip_finishes_the_others_and_exits_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = write_world(tmp_path / "world", persons=3, clips_per_person=1)
@@ -405,7 +405,7 @@ def test_extract_names_a_bad_clip_does_the_others_and_exits_1(
         (["model.onnx", "--split", "val"], "split val"),
     ],
 )
-def test_extract_refuses_what_cannot_be_meant(
+def test_extract_refuses_contradictory_options(
     options: list[str],
     words: str,
     tmp_path: Path,
@@ -428,7 +428,7 @@ def test_extract_refuses_less_than_half_a_second_as_wrong_usage(
 
 
 @pytest.mark.slow
-def test_the_whole_report_is_made_in_an_invented_world_and_goes_on_after_a_kill(
+def test_the_whole_report_is_made_in_an_invented_world_and_continues_after_a_kill(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("dlib", reason="the face extra is not installed")

@@ -36,7 +36,7 @@ def untrained() -> Speech2Face:
 
 @pytest.fixture(scope="module")
 def run_dir(untrained: Speech2Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the recipe leaves when it has ended, small and untrained."""
+    """A run directory as the recipe leaves it, with a small and untrained model."""
     folder = tmp_path_factory.mktemp("run")
     photo = {"weight": torch.ones(4, 128), "bias": torch.zeros(4)}
     modules = {"speech2face": untrained.state_dict(), "photo_map": photo}
@@ -63,7 +63,7 @@ def test_exported_run_makes_faces_from_voices(run_dir: Path, tmp_path: Path) -> 
     assert (tmp_path / "faces" / "slt.png").exists()
 
 
-def test_card_and_photo_map_stand_beside_the_file(run_dir: Path, tmp_path: Path) -> None:
+def test_card_and_photo_map_are_written_beside_the_file(run_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.onnx"
     line = ["export", str(run_dir), str(out), "--licence", "CC0-1.0", "--trained-on", "nobody"]
     assert main(line) == 0
@@ -90,7 +90,7 @@ def test_file_that_exists_is_kept_without_force(
     assert load_model(tmp_path / "mine.onnx").card.name == "mine"
 
 
-def test_what_is_no_finished_run_is_named(
+def test_a_folder_that_is_not_a_finished_run_is_named(
     run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "mine.onnx")

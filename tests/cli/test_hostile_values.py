@@ -1,4 +1,4 @@
-"""Every option of every command with values that make no sense: one line, and never a traceback."""
+"""Every option of every command with values that make no sense gives one line and no traceback."""
 
 import argparse
 import contextlib
@@ -39,7 +39,7 @@ CASES = [
 
 
 def line_of(words: tuple[str, ...], destination: str, value: str, folder: Path) -> list[str]:
-    """The command with one hostile value; all others that it needs name what is not there."""
+    """The command with one hostile value; the other values name files that do not exist."""
     (parser,) = (parser for names, parser in commands(_parser()) if names == words)
     line = list(words)
     for action in taking_values(parser):
@@ -54,7 +54,7 @@ def line_of(words: tuple[str, ...], destination: str, value: str, folder: Path) 
 
 
 @pytest.mark.parametrize("words, destination", CASES)
-def test_a_value_that_makes_no_sense_is_refused_in_words(
+def test_a_value_that_makes_no_sense_is_refused_with_an_explanation(
     words: tuple[str, ...],
     destination: str,
     tmp_path: Path,
@@ -73,7 +73,7 @@ def test_a_value_that_makes_no_sense_is_refused_in_words(
         assert "Traceback" not in errors.getvalue()
 
 
-def test_null_is_still_a_device() -> None:
+def test_the_null_device_is_never_replaced() -> None:
     assert not os.path.isfile(os.devnull)  # no command has put a file in its place
 
 

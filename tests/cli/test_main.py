@@ -13,7 +13,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"speech2face {__version__}\n"
 
 
-def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_contains_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "speech2face reconstruct voice.m4a --out faces" in capsys.readouterr().out
     assert main(["reconstruct", "--help"]) == 0
@@ -43,7 +43,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         (KeyboardInterrupt(), 130, "speech2face: stopped\n"),
     ],
 )
-def test_what_a_user_can_put_right_is_one_line(
+def test_an_error_that_a_user_can_correct_is_one_line(
     raised: BaseException,
     status: int,
     line: str,

@@ -33,7 +33,7 @@ def test_list_names_every_model_with_licence_and_file(
     assert capsys.readouterr().out == line
 
 
-def test_verify_tells_a_whole_model_from_a_changed_and_a_missing_one(
+def test_verify_accepts_a_whole_model_and_refuses_a_changed_and_a_missing_one(
     assets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["models", "verify"]) == 0
@@ -48,7 +48,7 @@ def test_verify_tells_a_whole_model_from_a_changed_and_a_missing_one(
     assert "default  incomplete" in capsys.readouterr().out
 
 
-def test_verify_looks_at_the_face_graph(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_checks_the_face_graph(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     face = assets / "default-face.onnx"
     face.write_bytes(b"other textures")
     assert main(["models", "verify"]) == 1
@@ -58,7 +58,7 @@ def test_verify_looks_at_the_face_graph(assets: Path, capsys: pytest.CaptureFixt
     assert f"{face}: the face graph of the embedded model is missing" in capsys.readouterr().err
 
 
-def test_verify_looks_at_the_photo_map_that_a_card_names(
+def test_verify_checks_the_photo_map_that_a_card_names(
     assets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = json.loads((assets / "default.json").read_text())

@@ -1,4 +1,4 @@
-"""`speech2face reconstruct -`: voices through real pipes, in processes of their own."""
+"""`speech2face reconstruct -`: voices through real pipes, in separate processes."""
 
 import io
 import subprocess
@@ -46,7 +46,7 @@ def test_a_voice_through_a_pipe_gives_the_face_of_its_file(
     assert (out / "stdin.png").read_bytes() == (out / "slt.png").read_bytes()
 
 
-def test_an_mp4_with_its_index_last_can_be_heard_through_a_pipe_or_says_why_not(
+def test_an_mp4_with_its_index_last_is_used_from_a_pipe_or_one_line_says_why_not(
     stand_in_model: Path, tmp_path: Path
 ) -> None:
     content = mp4_with_its_index_last()
@@ -59,7 +59,7 @@ def test_an_mp4_with_its_index_last_can_be_heard_through_a_pipe_or_says_why_not(
 
 
 @pytest.mark.parametrize("content", [b"", bytes(range(256)) * 100, b"RIFF"])
-def test_a_pipe_without_a_voice_is_one_line_and_leaves_nothing(
+def test_a_pipe_without_a_voice_gives_one_line_and_leaves_no_file(
     content: bytes, stand_in_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "faces"

@@ -88,7 +88,7 @@ def test_the_same_command_makes_the_same_bytes(stand_in_model: Path, tmp_path: P
         assert first == second
 
 
-def test_every_bad_voice_is_named_in_one_line_and_the_others_are_done(
+def test_every_bad_voice_is_named_in_one_line_and_the_others_are_finished(
     stand_in_model: Path, voices: Path, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(96_000)
@@ -115,7 +115,7 @@ def test_every_bad_voice_is_named_in_one_line_and_the_others_are_done(
         assert problem and remedy
 
 
-def test_eight_channels_at_192_khz_are_done(
+def test_eight_channels_at_192_khz_give_a_face(
     stand_in_model: Path, voices: Path, out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal((8, 576_000))
@@ -124,7 +124,7 @@ def test_eight_channels_at_192_khz_are_done(
     assert images(out) == ["studio.png"] and capfd.readouterr().err == ""
 
 
-def test_a_two_hour_file_is_done_with_a_note(
+def test_a_two_hour_file_gives_a_face_and_a_note(
     stand_in_model: Path, voices: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write_sparse_hours(voices / "long.wav", decode(SLT).waveform, hours=2)
@@ -134,7 +134,7 @@ def test_a_two_hour_file_is_done_with_a_note(
     assert note.startswith(f"{file}: only the first 300 s of speech were used; ")
 
 
-def test_an_mp4_that_breaks_off_after_its_index_is_done_with_a_note(
+def test_an_mp4_that_breaks_off_after_its_index_gives_a_face_and_a_note(
     stand_in_model: Path, voices: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(96_000)
@@ -194,7 +194,7 @@ def test_a_spread_writes_further_faces_beside_the_first(stand_in_model: Path, ou
     assert len({(out / name).read_bytes() for name in images(out)}) == 3
 
 
-def test_json_is_one_line_a_voice_failures_included(
+def test_json_gives_one_line_per_voice_also_for_failures(
     stand_in_model: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert reconstruct(stand_in_model, out, SLT, "missing.wav", "--json", "--spread", "1") == 1
@@ -207,7 +207,7 @@ def test_json_is_one_line_a_voice_failures_included(
     assert failed["voice"] == "missing.wav" and "no such file" in failed["error"]
 
 
-def test_a_bad_model_is_one_line(
+def test_a_bad_model_gives_one_line(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.onnx").write_text("nonsense")
@@ -234,7 +234,7 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
     assert "usage: speech2face" in capsys.readouterr().err
 
 
-def test_two_voices_of_one_name_give_two_images(
+def test_two_voices_with_the_same_name_give_two_images(
     stand_in_model: Path, voices: Path, out: Path
 ) -> None:
     named = [
@@ -250,7 +250,7 @@ def test_two_voices_of_one_name_give_two_images(
     assert images(out) == expected
 
 
-def test_a_voice_named_twice_is_done_once(
+def test_a_voice_given_twice_is_used_once(
     stand_in_model: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(EXAMPLES)
@@ -266,7 +266,7 @@ paths = st.builds(
 
 
 @given(st.lists(paths, min_size=1, max_size=8, unique=True), st.randoms())
-def test_names_never_meet_and_do_not_depend_on_the_order(
+def test_names_are_unique_and_do_not_depend_on_the_order(
     voices: list[str], random: np.random.Generator
 ) -> None:
     named = image_names(voices)
@@ -277,7 +277,7 @@ def test_names_never_meet_and_do_not_depend_on_the_order(
     assert image_names(shuffled) == named
 
 
-def test_progress_is_for_a_terminal_alone(stand_in_model: Path, out: Path) -> None:
+def test_progress_is_shown_on_a_terminal_only(stand_in_model: Path, out: Path) -> None:
     command = [sys.executable, "-m", "speech2face", "reconstruct", SLT, RMS]
     command += ["--out", str(out), "--model", str(stand_in_model)]
     script = f"import sys, pty; sys.exit(pty.spawn({command!r}))"

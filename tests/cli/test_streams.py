@@ -1,4 +1,4 @@
-"""Names and streams that cannot take what is printed, in processes of their own."""
+"""Names that cannot be printed and streams that cannot be written, in separate processes."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_a_name_that_the_output_cannot_encode_is_printed_with_escapes(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text on this system")
-def test_a_name_that_is_no_text_is_printed_with_escapes(
+def test_a_name_that_is_not_text_is_printed_with_escapes(
     stand_in_model: Path, tmp_path: Path
 ) -> None:
     name = os.fsdecode(b"b\xff.ogg")
@@ -59,7 +59,7 @@ def test_a_name_that_is_no_text_is_printed_with_escapes(
 
 
 @linux
-def test_a_full_disk_behind_standard_output_stops_no_work(
+def test_a_full_disk_behind_standard_output_does_not_stop_the_work(
     stand_in_model: Path, voices: list[str], tmp_path: Path
 ) -> None:
     with open("/dev/full", "w") as full:
@@ -74,7 +74,7 @@ def test_a_full_disk_behind_standard_output_stops_no_work(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("ending", [">&-", "| head -0", "| true"])
-def test_a_standard_output_that_is_closed_stops_no_work(
+def test_a_closed_standard_output_does_not_stop_the_work(
     ending: str, stand_in_model: Path, voices: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -91,7 +91,7 @@ def test_a_standard_output_that_is_closed_stops_no_work(
 
 @linux
 @pytest.mark.parametrize("ending", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
-def test_a_standard_error_that_is_closed_stops_no_work(
+def test_a_closed_standard_error_does_not_stop_the_work(
     ending: str, stand_in_model: Path, voices: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -104,7 +104,7 @@ def test_a_standard_error_that_is_closed_stops_no_work(
 
 
 @linux
-def test_help_into_a_full_disk_is_one_line() -> None:
+def test_help_into_a_full_disk_gives_one_line() -> None:
     with open("/dev/full", "w") as full:
         finished = subprocess.run([*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE)
     assert finished.returncode == 1 and len(finished.stderr.splitlines()) == 1

@@ -64,7 +64,7 @@ def prepared(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_checkout_gives_one_sample_a_clip(checkout: Path) -> None:
+def test_a_checkout_gives_one_sample_per_clip(checkout: Path) -> None:
     samples = {sample.id: sample for sample in authors_page.read(checkout)}
     assert samples.keys() == CLIPS.keys()
     assert all(file.is_file() for sample in samples.values() for file in files_of(sample))
@@ -142,14 +142,16 @@ def test_distractors_are_sorted_by_name(prepared: Path) -> None:
     assert [face.name for face in authors_page.distractors(prepared)] == ["0000.jpg", "0001.jpg"]
 
 
-def test_a_person_on_two_sides_of_the_stored_split_is_refused(prepared: Path) -> None:
+def test_a_person_in_two_stored_splits_is_refused(prepared: Path) -> None:
     manifest = prepared / "manifest.jsonl"
     manifest.write_text(manifest.read_text().replace('"q"', '"p"'))
     with pytest.raises(Speech2FaceError, match="person 'p' is in splits"):
         authors_page.read(prepared)
 
 
-def test_a_broken_line_and_a_strange_folder_are_named(prepared: Path, tmp_path: Path) -> None:
+def test_a_broken_line_and_a_folder_of_another_layout_are_named(
+    prepared: Path, tmp_path: Path
+) -> None:
     with pytest.raises(Speech2FaceError, match="no clips of the authors' page"):
         authors_page.read(tmp_path / "gallery")
     (prepared / "manifest.jsonl").write_text('{"id": "0000"}\n')

@@ -1,4 +1,4 @@
-"""Batches: every sample once an epoch, and the same stream wherever one begins."""
+"""Batches: every sample once per epoch, and the same stream from every starting point."""
 
 import itertools
 from pathlib import Path
@@ -32,7 +32,7 @@ def one_clip(number: int) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_split_sees_its_own_samples_only(features: Path) -> None:
+def test_a_split_has_its_own_samples_only(features: Path) -> None:
     train, val = FeatureShards(features, "train"), FeatureShards(features, "val")
     assert (train.ids, val.ids) == (["0", "1", "3", "4"], ["2", "5"])
     assert val.read("face_feature", [1, 0])[:, 0].tolist() == [5.0, 2.0]
@@ -47,7 +47,7 @@ def test_batches_have_the_types_and_shapes_that_training_wants(features: Path) -
     assert face.landmarks.shape == (1, 68, 2) and face.canonical_face.max() == 1.0
 
 
-def test_a_preparation_that_has_not_ended_is_not_learned_from(features: Path) -> None:
+def test_a_preparation_that_has_not_ended_cannot_be_used(features: Path) -> None:
     (features / "clips.jsonl").unlink()
     with pytest.raises(Speech2FaceError, match="filled to its end"):
         FeatureShards(features, "train")
@@ -63,7 +63,7 @@ def test_missing_features_are_errors(features: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 20])  # 3 does not divide 7, 20 spans epochs
-def test_every_sample_comes_once_an_epoch(batch_size: int) -> None:
+def test_every_sample_comes_once_per_epoch(batch_size: int) -> None:
     stream = positions_from(0, n_samples=7, batch_size=batch_size, seed=1)
     batches = itertools.islice(stream, -(-21 // batch_size))
     positions = [position for batch in batches for position in batch][:21]
@@ -73,7 +73,7 @@ def test_every_sample_comes_once_an_epoch(batch_size: int) -> None:
 
 
 @pytest.mark.parametrize("seen", [4, 8, 28, 40])
-def test_a_stream_that_begins_later_is_the_rest_of_the_unbroken_one(seen: int) -> None:
+def test_a_stream_that_begins_later_equals_the_rest_of_the_whole_stream(seen: int) -> None:
     settings = {"n_samples": 7, "batch_size": 4, "seed": 3}
     unbroken = list(itertools.islice(positions_from(0, **settings), 15))
     resumed = list(itertools.islice(positions_from(seen, **settings), 15 - seen // 4))

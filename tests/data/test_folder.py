@@ -24,7 +24,7 @@ def test_pairs_are_matched_by_name_in_two_folders(tmp_path: Path) -> None:
     assert bert.face == tmp_path / "face" / "bert.png"
 
 
-def test_pairs_are_matched_side_by_side(tmp_path: Path) -> None:
+def test_pairs_are_matched_by_name_in_one_folder(tmp_path: Path) -> None:
     touch(tmp_path, "anna.wav", "anna.jpg")
     assert [sample.id for sample in folder.read(tmp_path)] == ["anna"]
 
@@ -35,7 +35,7 @@ def test_clips_of_a_person_share_a_split(tmp_path: Path) -> None:
     assert len({sample.split for sample in folder.read(tmp_path)}) == 1
 
 
-def test_two_voices_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_voices_with_the_same_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "anna.wav", "anna.mp3", "anna.jpg")
     with pytest.raises(Speech2FaceError, match="anna.mp3 and anna.wav have the same name"):
         folder.read(tmp_path)

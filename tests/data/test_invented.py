@@ -1,4 +1,4 @@
-"""The invented world: repeatable, and its voices do tell something of its faces."""
+"""The invented world is repeatable, and its faces can be predicted in part from its voices."""
 
 import json
 from pathlib import Path
@@ -105,7 +105,7 @@ def test_convention_the_points_lie_on_the_drawing() -> None:
         assert columns.mean() + int(x) - 6 == pytest.approx(x, abs=0.3)
 
 
-def test_voices_tell_of_the_faces_of_people_never_heard() -> None:
+def test_voices_predict_the_faces_of_held_out_people() -> None:
     """Ridge regression from 40 bands of the mean spectrum to the width of the jaw."""
     spectra, widths = [], []
     for person in range(60):

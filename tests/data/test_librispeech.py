@@ -52,7 +52,7 @@ def test_the_flat_layout_is_read(tmp_path: Path) -> None:
     assert second.voice == tmp_path / "3005-163389-0001.ogg"
 
 
-def test_a_strange_folder_line_or_name_is_an_error(tmp_path: Path) -> None:
+def test_an_unknown_folder_line_or_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(Speech2FaceError, match="no LibriSpeech utterances"):
         librispeech.read(tmp_path)
     (tmp_path / "manifest.jsonl").write_text("{}\n")

@@ -89,7 +89,7 @@ def test_a_bad_line_is_named(tmp_path: Path, record: dict[str, object], complain
 
 
 @pytest.mark.parametrize("line", ["{broken", "[1, 2]", '"text"'])
-def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_an_object_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "manifest.jsonl").write_text(line + "\n")
     with pytest.raises(Speech2FaceError, match="line 1: is not"):
         read_manifest(tmp_path / "manifest.jsonl")

@@ -42,12 +42,14 @@ def test_all_of_one_split_is_possible() -> None:
 
 
 @pytest.mark.parametrize("shares", [{"train": 0.5, "val": 0.6}, {"train": 1.1, "val": -0.1}])
-def test_shares_that_are_none_are_refused(shares: dict[str, float]) -> None:
+def test_negative_shares_and_shares_that_do_not_add_up_to_1_are_refused(
+    shares: dict[str, float],
+) -> None:
     with pytest.raises(Speech2FaceError, match="add up to 1"):
         split_of_person("anna", shares=shares)
 
 
-def test_unsplit_samples_leak_nothing() -> None:
+def test_samples_without_a_split_are_accepted() -> None:
     samples = [Sample(id=name, person="p", voice=Path("a.wav"), split=None) for name in "ab"]
     check_disjoint([*samples, Sample(id="c", person="p", voice=Path("a.wav"), split="val")])
 

@@ -1,4 +1,4 @@
-"""The store: found by content, whole after any kill, the same bytes by any way."""
+"""The store: records are found by content, complete after any kill, and always the same bytes."""
 
 import hashlib
 import io
@@ -123,7 +123,7 @@ def test_nothing_is_computed_twice(tmp_path: Path) -> None:
     assert content(tmp_path) == before
 
 
-def test_items_of_one_key_are_computed_once_and_all_told(tmp_path: Path) -> None:
+def test_items_with_the_same_key_are_computed_once_and_all_reported(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def note(name: str) -> Record:
@@ -136,7 +136,7 @@ def test_items_of_one_key_are_computed_once_and_all_told(tmp_path: Path) -> None
     assert seen == ["first"]
 
 
-def test_other_tools_see_nothing_and_harm_nothing(tmp_path: Path) -> None:
+def test_records_of_other_tools_are_ignored_and_stay(tmp_path: Path) -> None:
     fill(tmp_path)
     before = content(tmp_path)
     other = Store(tmp_path, "other tools")
@@ -152,7 +152,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, worker
     assert content(one) == content(several)
 
 
-def test_work_that_stops_anywhere_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_work_that_was_stopped_anywhere_ends_in_the_same_bytes(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     fill(whole, 20)
     for n_done in (3, 4, 5, 9, 1):
@@ -208,7 +208,7 @@ def test_rejected_items_are_tried_again_for_the_reasons_named(tmp_path: Path) ->
     )
 
 
-def test_retrying_leaves_the_bytes_of_new_items_as_they_are(tmp_path: Path) -> None:
+def test_retrying_does_not_change_the_bytes_of_new_items(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     fill(whole, 20)
     fill(stopped, 8)
@@ -225,7 +225,7 @@ def test_a_second_process_that_fills_is_refused(tmp_path: Path) -> None:
     fill(tmp_path)
 
 
-def test_a_process_that_waited_computes_only_what_is_still_missing(tmp_path: Path) -> None:
+def test_a_process_that_waited_computes_only_the_missing_records(tmp_path: Path) -> None:
     early = Store(tmp_path, "tools")  # opened before the other one has filled it
     fill(tmp_path)
     before = content(tmp_path)
@@ -235,7 +235,7 @@ def test_a_process_that_waited_computes_only_what_is_still_missing(tmp_path: Pat
     assert content(tmp_path) == before
 
 
-def test_the_key_follows_the_content_and_not_the_name(tmp_path: Path) -> None:
+def test_the_key_depends_on_the_content_and_not_on_the_name(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     absent = key_of(first, 3.0)
     first.write_bytes(b"content")
@@ -250,7 +250,7 @@ def test_the_key_follows_the_content_and_not_the_name(tmp_path: Path) -> None:
     assert key_of(tmp_path / ("n" * 300)) == key_of(tmp_path) == key_of(Path("\0"))
 
 
-def test_the_fingerprint_follows_settings_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_depends_on_settings_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = fingerprint_of({"network": "a", "seconds": 3})
     assert mine == fingerprint_of({"seconds": 3, "network": "a"})
     assert mine != fingerprint_of({"network": "a", "seconds": 6})
@@ -265,7 +265,7 @@ def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "é", "x" * 80])
-def test_names_that_no_tar_member_should_have_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_cannot_be_tar_members_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a member"):
         list(Store(tmp_path, "t").fill([("k", 1)], lambda _: {name: b""}))
     assert content(tmp_path) == {}
@@ -303,14 +303,14 @@ def test_an_array_is_never_unpickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("n_kills", "workers"), [(2, 1), pytest.param(10, 1, marks=pytest.mark.slow), (1, 2)]
 )
-def test_a_killed_process_goes_on_to_the_same_bytes(
+def test_work_that_was_killed_ends_in_the_same_bytes(
     tmp_path: Path, n_kills: int, workers: int
 ) -> None:
     script = tmp_path / "work.py"
     script.write_text(SLOW_WORK)
 
     def run(n_items: int | None) -> int:
-        """Let the work run to its end, or kill it when so many items have been told."""
+        """Let the work run to its end, or kill it after so many items have been reported."""
         line = [sys.executable, str(script), str(tmp_path / "killed"), str(workers)]
         with subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""What the long commands work on, and each of them after one unbroken run."""
+"""Data for the long commands, and each command after one uninterrupted run."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""Long commands that are killed: given again, they end with the same bytes."""
+"""Long commands that are killed and given again end with the same bytes."""
 
 import signal
 from pathlib import Path

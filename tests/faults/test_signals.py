@@ -1,4 +1,4 @@
-"""Long commands that are told to stop: at any moment they end at once and leave nothing behind."""
+"""Long commands that get a signal at any moment end at once and leave no temporary files."""
 
 import re
 import signal

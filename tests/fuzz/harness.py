@@ -35,7 +35,7 @@ ADDRESS_SPACE = 2**34  # libraries such as torch reserve much that they never us
 
 @dataclass
 class Outcome:
-    """What came of one target.
+    """The result of one target.
 
     Attributes:
         n_inputs: how many were read.

@@ -89,7 +89,7 @@ def damaged_bytes(content: bytes, draw: random.Random) -> bytes:
 
 
 def damaged_text(content: bytes, draw: random.Random) -> bytes:
-    """Tokens that parsers stumble over, put in or put in place of others."""
+    """Insert tokens that are difficult for parsers, or replace text with them."""
     if draw.random() < 0.3:
         return damaged_bytes(content, draw)
     changed = content

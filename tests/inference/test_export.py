@@ -1,8 +1,8 @@
 """The exported graphs against torch, on speech, with weights rounded and without.
 
-The networks are untrained but of the shipped sizes and of a trained model's ranges: features of
-unit variance, landmarks moved by some pixels, a drawn face of nobody for a mean texture, and
-textures that matter the less the later they come.
+The networks are untrained, but have the sizes of the embedded model and values like those of a
+trained model: features of unit variance, landmarks moved by some pixels, a drawn face as the mean
+texture, and texture components that become smaller and smaller.
 """
 
 import copy
@@ -82,7 +82,7 @@ def untrained_model() -> Speech2Face:
 
 
 def _heard(encoder: CompactVoiceEncoder) -> CompactVoiceEncoder:
-    """The encoder with an untrained trunk that does react, and features of unit variance."""
+    """An encoder with an untrained trunk that reacts to its input; features of unit variance."""
     for layer in encoder.trunk.modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
@@ -168,10 +168,10 @@ def test_graph_makes_the_face_that_torch_makes(
     "seconds",
     [3.0, 6.37, 17.0, *(pytest.param(long, marks=pytest.mark.slow) for long in (120.0, 150.0))],
 )
-def test_graph_hears_with_the_pretrained_trunk_what_torch_hears(
+def test_graph_with_the_pretrained_trunk_gives_the_feature_of_torch(
     pretrained: tuple[Speech2Face, Path], seconds: float
 ) -> None:
-    """Also up to and beyond two minutes, where windows no longer follow one another."""
+    """The lengths include two minutes and more, where windows are spaced out over the speech."""
     model, path = pretrained
     assert verify_parity(model, path, speech("rms", seconds), exaggeration=1.4) <= PARITY
 
@@ -184,7 +184,7 @@ def test_graph_of_full_precision_makes_the_face_of_the_model_itself(
 
 @torch.no_grad()
 @pytest.mark.parametrize("seconds", [3.0, 7.3])
-def test_what_is_heard_is_what_torch_hears(
+def test_the_heard_feature_equals_that_of_torch(
     rounded: Speech2Face, exported: Path, seconds: float
 ) -> None:
     waveform = speech("rms", seconds)
@@ -194,7 +194,7 @@ def test_what_is_heard_is_what_torch_hears(
 
 @torch.no_grad()
 @pytest.mark.parametrize("n_faces", [1, 2, 5])
-def test_faces_drawn_together_are_those_of_torch(
+def test_faces_drawn_together_equal_those_of_torch(
     rounded: Speech2Face, exported: Path, n_faces: int
 ) -> None:
     """Random features, far from the mean and near it, each at its own exaggeration and draw."""
@@ -222,10 +222,10 @@ def test_both_graphs_compute_in_float32(exported: Path) -> None:
         assert onnx.TensorProto.FLOAT in kinds and onnx.TensorProto.DOUBLE not in kinds
 
 
-def test_the_models_of_these_tests_tell_voices_exaggerations_and_draws_apart(
+def test_the_models_of_these_tests_depend_on_voice_exaggeration_and_draw(
     rounded: Speech2Face, exported: Path
 ) -> None:
-    """Else the parity above would say nothing."""
+    """Otherwise the parity tests above could not fail."""
     outputs = load_model(exported)
     faces = [
         np.asarray(outputs.reconstruct(EXAMPLES / f"{voice}.ogg", exaggeration=alpha).image, float)
@@ -267,7 +267,9 @@ def restored(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     return values
 
 
-def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, exported: Path) -> None:
+def test_the_stored_weights_equal_those_of_torch_exactly(
+    rounded: Speech2Face, exported: Path
+) -> None:
     values = restored(exported)
     state = rounded.hears.state_dict() | rounded.draws.state_dict()  # named as in its own graph
     for name in values.keys() & state.keys():
@@ -281,10 +283,10 @@ def test_what_is_stored_is_exactly_what_torch_holds(rounded: Speech2Face, export
 
 
 @pytest.mark.parametrize("path_of", [Path, face_graph_path])
-def test_onnxruntime_folds_what_restores_the_weights(
+def test_onnxruntime_folds_the_nodes_that_restore_the_weights(
     exported: Path, tmp_path: Path, path_of: Callable[[Path], Path]
 ) -> None:
-    """So that a rounded model computes in float32 and takes no longer than one that is not."""
+    """A rounded model then computes in float32 and is as fast as one that is not rounded."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "opened.onnx")
     options.log_severity_level = 4
@@ -314,7 +316,7 @@ def test_large_weights_of_layers_are_quantised_other_large_tensors_halved(
     assert torch.equal(model.get_buffer(kernels), rounded.get_buffer(kernels))
 
 
-def test_rounding_what_is_rounded_changes_nothing(rounded: Speech2Face) -> None:
+def test_rounding_again_changes_nothing(rounded: Speech2Face) -> None:
     again = rounded_weights(rounded)
     for one, two in zip(rounded.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, two)
@@ -349,13 +351,13 @@ def test_same_model_is_the_same_file(model: Speech2Face, exported: Path, tmp_pat
     assert (tmp_path / "again-face.onnx").read_bytes() == face_graph_path(exported).read_bytes()
 
 
-def test_file_says_nothing_of_the_machine_that_wrote_it(exported: Path) -> None:
+def test_file_contains_nothing_about_the_machine_that_wrote_it(exported: Path) -> None:
     content = exported.read_bytes() + face_graph_path(exported).read_bytes()
     for folder in (Path(__file__).resolve().parents[2], Path.home(), Path(torch.__file__).parent):
         assert str(folder).encode() + b"/" not in content
 
 
-def test_file_opens_in_the_pipeline_with_all_that_its_card_says(exported: Path) -> None:
+def test_file_opens_in_the_pipeline_with_its_whole_card(exported: Path) -> None:
     pipeline = load_model(exported)
     assert {key: pipeline.card.details[key] for key in CARD} == CARD
     assert pipeline.card.default_exaggeration == 0.7
@@ -367,7 +369,7 @@ def test_file_opens_in_the_pipeline_with_all_that_its_card_says(exported: Path) 
 
 
 def stated(path: Path) -> dict[str, list[int | str]]:
-    """Sizes of what goes in and out, as a graph states them."""
+    """Sizes of inputs and outputs, as a graph states them."""
     graph = onnx.load(path).graph
     return {
         value.name: [size.dim_value or size.dim_param for size in value.type.tensor_type.shape.dim]
@@ -375,7 +377,7 @@ def stated(path: Path) -> dict[str, list[int | str]]:
     }
 
 
-def test_convention_shapes_of_the_contract_stand_in_the_graphs(exported: Path) -> None:
+def test_convention_the_graphs_state_the_shapes_of_the_contract(exported: Path) -> None:
     assert stated(exported) == {"waveform": [1, "n_samples"], "feature": [1, D]}
     assert stated(face_graph_path(exported)) == {
         "feature": ["n_faces", D],

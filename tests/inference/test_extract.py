@@ -31,7 +31,7 @@ from speech2face.inference.pipeline import Face, ModelCard
 
 
 class StandIn:
-    """Hears nothing but the loudness and the length of what it is given."""
+    """A stand-in model whose feature is the loudness and the length of a voice."""
 
     card = ModelCard("stand-in", 2, 16_000, 0.7, 3, 2, "ab" * 32, "cd" * 32)
 
@@ -48,7 +48,7 @@ class StandIn:
 
 
 class Photographer:
-    """A recogniser that sees only the mean colour."""
+    """A recogniser whose feature is the mean colour."""
 
     name, size = "mean-colour", 3
 
@@ -73,7 +73,7 @@ def whole(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_every_clip_gets_a_face_and_a_row_under_its_own_name(
+def test_every_clip_gets_a_face_and_a_row_with_its_own_name(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     model = StandIn()
@@ -90,7 +90,7 @@ def test_every_clip_gets_a_face_and_a_row_under_its_own_name(
     assert stored.provenance.exaggeration == 0.7  # the model's own default
 
 
-def test_a_run_killed_half_way_goes_on_and_ends_in_the_same_bytes(
+def test_a_run_killed_half_way_continues_and_ends_in_the_same_bytes(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "unbroken", shard_size=1)
@@ -119,7 +119,7 @@ def test_a_run_killed_half_way_goes_on_and_ends_in_the_same_bytes(
     assert whole(tmp_path / "out") == whole(tmp_path / "unbroken")
 
 
-def test_one_bad_clip_is_recorded_with_its_reason_and_loses_nothing_else(
+def test_one_bad_clip_is_recorded_with_its_reason_and_all_others_are_kept(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     samples[1].voice.write_bytes(b"not audio")
@@ -144,7 +144,7 @@ def test_a_rejected_clip_is_tried_again_by_the_next_run(
     assert samples[1].id not in (tmp_path / "out" / RECORD).read_text()
 
 
-def test_nothing_usable_at_all_is_an_error_that_names_the_record(
+def test_if_no_clip_is_usable_the_error_names_the_record(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     for sample in samples:
@@ -189,7 +189,7 @@ def test_halves_are_disjoint_speech_of_one_person_under_two_names(
     assert len(everything) - len(joined) <= 1
 
 
-def test_repetition_after_the_true_length_is_not_heard(samples: list[Sample]) -> None:
+def test_repetition_after_the_true_length_is_not_used(samples: list[Sample]) -> None:
     shorter = replace(samples[0], seconds=0.75)
     heard = VoiceExtractor(StandIn()).speech(Item(shorter))
     assert heard.seconds_searched == 0.75
@@ -216,7 +216,7 @@ def test_pictures_of_the_manifest_or_of_a_folder_are_read_and_kept(
     assert faces_folder(renders) == renders
 
 
-def test_a_missing_picture_is_a_rejection_that_names_what_there_is(
+def test_a_clip_with_a_missing_picture_is_rejected_and_the_known_pictures_are_named(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     partly = [replace(samples[0], canonical=None), *samples[1:]]
@@ -230,9 +230,7 @@ def test_a_missing_picture_is_a_rejection_that_names_what_there_is(
     assert outcomes[0].rejected and "face" in outcomes[0].rejected
 
 
-def test_a_torn_face_is_never_taken_for_a_finished_one(
-    samples: list[Sample], tmp_path: Path
-) -> None:
+def test_a_half_written_face_is_never_used(samples: list[Sample], tmp_path: Path) -> None:
     class Torn(VoiceExtractor):
         def __call__(self, item: Item) -> Extracted:
             extracted = super().__call__(item)
@@ -245,7 +243,7 @@ def test_a_torn_face_is_never_taken_for_a_finished_one(
     assert len(extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "out")) == 3
 
 
-def test_other_clips_of_the_same_ids_are_not_mistaken_for_the_earlier_ones(
+def test_other_clips_with_the_same_ids_are_extracted_again(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     others = [
@@ -260,7 +258,7 @@ def test_other_clips_of_the_same_ids_are_not_mistaken_for_the_earlier_ones(
         assert whole(tmp_path / "out")[face] == whole(tmp_path / "alone")[face]
 
 
-def test_other_pictures_of_the_same_ids_are_not_mistaken_for_the_earlier_ones(
+def test_other_pictures_with_the_same_ids_are_read_again(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     one, other = (
@@ -288,7 +286,7 @@ def test_halves_and_a_length_are_parts_of_the_key(samples: list[Sample]) -> None
     assert extractor.key(Item(replace(samples[0], id="renamed"))) == extractor.key(items[0])
 
 
-def test_nothing_usable_leaves_no_features_of_other_clips(
+def test_without_usable_clips_no_features_of_other_clips_are_left(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     extract(items_of(samples), VoiceExtractor(StandIn()), tmp_path / "out")

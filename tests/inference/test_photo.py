@@ -1,4 +1,4 @@
-"""Photos through the file that makes faces from voices: the same code, or refused."""
+"""Faces from photos, by the model file that makes faces from voices."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ from speech2face.training.recipes.embedded import load_embedded
 
 
 class Eye:
-    """Finds a face in everything that is not black."""
+    """Finds a face in every picture that is not black."""
 
     def locate(self, image: np.ndarray) -> LocatedFace:
         return LocatedFace(Box(0, 0, 9, 9), np.zeros((68, 2)), found=bool(image.any()))
@@ -75,7 +75,7 @@ def picture(red: int) -> np.ndarray:
     return np.full((40, 50, 3), (red, 7, 9), np.uint8)
 
 
-def test_the_feature_of_a_photo_is_drawn_as_one_that_was_heard(photos: PhotoPipeline) -> None:
+def test_the_feature_of_a_photo_is_drawn_like_that_of_a_voice(photos: PhotoPipeline) -> None:
     face = photos.reconstruct(picture(200))
     red, green, blue = np.asarray(face.image)[0, 0]  # see the stand-in's graph
     assert blue == round(255 * 0.2)
@@ -98,7 +98,7 @@ def test_a_file_and_its_pixels_are_the_same_photo(photos: PhotoPipeline, tmp_pat
     assert np.array_equal(np.asarray(from_file.image), np.asarray(from_pixels.image))
 
 
-def test_a_photo_without_a_face_is_refused_by_name(photos: PhotoPipeline, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_is_refused_and_named(photos: PhotoPipeline, tmp_path: Path) -> None:
     file = tmp_path / "night.png"
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(file)
     with pytest.raises(Speech2FaceError, match=r"night\.png: no face was found"):
@@ -136,7 +136,7 @@ def test_a_map_is_read_as_it_was_written(stand_in: Pipeline, tmp_path: Path) -> 
     np.testing.assert_allclose(read(np.array([1000, 0, 3000])), [2, 2, 6, 4, 5], rtol=1e-6)
 
 
-def test_the_map_lies_beside_its_model(tmp_path: Path) -> None:
+def test_the_map_is_in_the_folder_of_its_model(tmp_path: Path) -> None:
     assert photo_map_path_of(tmp_path / "mine.onnx") == tmp_path / "mine-photo.safetensors"
     write_stand_in(tmp_path / "mine.onnx")
     with pytest.raises(Speech2FaceError, match="came without a photo map"):
@@ -164,7 +164,7 @@ def broken_maps() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", broken_maps())
-def test_a_file_that_is_no_map_is_refused_by_name(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_photo_map_is_refused_and_named(name: str, tmp_path: Path) -> None:
     content, path = broken_maps()[name], tmp_path / "a-photo.safetensors"
     if isinstance(content, bytes):
         path.write_bytes(content)

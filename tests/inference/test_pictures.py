@@ -22,7 +22,7 @@ N = 40
 
 
 class Eye:
-    """Finds a face unless the picture is black; counts how often it looked."""
+    """Finds a face in every picture that is not black, and counts its calls."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -131,7 +131,7 @@ def test_a_changed_picture_and_other_instruments_are_read_again_and_a_damaged_st
         read_pictures(paths, cache=tmp_path / "cache", instruments=instruments)
 
 
-def test_several_processes_read_what_one_reads(
+def test_several_processes_give_the_readings_of_one(
     folder: Path, instruments: Instruments, tmp_path: Path
 ) -> None:
     lists = {"some": pictures(folder, NAMES[:5]), "others": pictures(folder, NAMES[5:])}
@@ -153,7 +153,7 @@ def test_a_picture_without_a_face_is_kept_and_counted(
     assert (~readings.found).sum() == 1
 
 
-def test_an_unreadable_picture_is_told_apart_from_the_others_which_are_read(
+def test_an_unreadable_picture_is_marked_and_the_others_are_read(
     folder: Path, instruments: Instruments, tmp_path: Path
 ) -> None:
     (folder / "c01.png").write_bytes(b"no picture")
@@ -169,7 +169,7 @@ def test_an_unreadable_picture_is_told_apart_from_the_others_which_are_read(
             read.together()
 
 
-def test_a_missing_instrument_is_no_fault_of_the_picture(
+def test_a_missing_instrument_is_not_reported_as_a_fault_of_the_picture(
     folder: Path, instruments: Instruments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(image: object) -> None:
@@ -189,7 +189,7 @@ def test_a_missing_folder_a_missing_picture_and_no_picture_are_refused(folder: P
         read_pictures([]).together()
 
 
-def test_real_instruments_tell_committed_portraits_apart(tmp_path: Path) -> None:
+def test_real_instruments_distinguish_the_committed_portraits(tmp_path: Path) -> None:
     pytest.importorskip("dlib", reason="the face extra is not installed")
     portraits = Path(__file__).resolve().parents[1] / "fixtures" / "portraits"
     paths = sorted(portraits.glob("*.jpg"))

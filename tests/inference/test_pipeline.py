@@ -1,4 +1,4 @@
-"""What hears and what draws: the stand-in for the contract, the embedded model for real."""
+"""The pipeline that hears and draws, with small stand-in graphs and with the embedded model."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def pixels(face: Face) -> NDArray[np.uint8]:
     return np.asarray(face.image)
 
 
-def test_the_graphs_are_fed_the_whole_voice_and_what_they_say_comes_back(
+def test_the_graphs_get_the_whole_voice_and_their_outputs_are_returned(
     pipeline: Pipeline, stand_in_model: Path
 ) -> None:
     face = pipeline.reconstruct(RMS, exaggeration=1.4)
@@ -64,7 +64,7 @@ def test_the_graphs_are_fed_the_whole_voice_and_what_they_say_comes_back(
     assert face.exaggeration == 1.4
 
 
-def test_what_is_heard_is_drawn_without_hearing_again(pipeline: Pipeline) -> None:
+def test_a_heard_feature_is_drawn_without_hearing_again(pipeline: Pipeline) -> None:
     heard = pipeline.hear(RMS)
     for alpha in (None, 0.0, 1.4):
         whole = pipeline.reconstruct(RMS, exaggeration=alpha, draws=3, seed=5)
@@ -91,12 +91,14 @@ def test_without_exaggeration_and_draws_the_feature_is_drawn_as_it_is(pipeline: 
         None,
     ],
 )
-def test_what_is_no_feature_of_the_model_is_refused(pipeline: Pipeline, feature: Any) -> None:
+def test_an_array_that_is_not_a_feature_of_the_model_is_refused(
+    pipeline: Pipeline, feature: Any
+) -> None:
     with pytest.raises(Speech2FaceError, match="give 5 finite numbers"):
         pipeline.draw(feature)
 
 
-def test_further_faces_are_of_the_voice_that_was_heard(pipeline: Pipeline) -> None:
+def test_further_faces_belong_to_the_voice(pipeline: Pipeline) -> None:
     loud, quiet = noise(6), 0.25 * noise(6)
     for samples in (loud, quiet):
         face = pipeline.reconstruct(samples, sample_rate=SAMPLE_RATE, draws=5)
@@ -138,7 +140,7 @@ def test_order_of_voices_does_not_matter(pipeline: Pipeline) -> None:
     np.testing.assert_array_equal(first[1], second[0])
 
 
-def test_exaggeration_defaults_to_what_the_model_says(pipeline: Pipeline) -> None:
+def test_exaggeration_defaults_to_the_setting_of_the_model(pipeline: Pipeline) -> None:
     face = pipeline.reconstruct(SLT)
     assert face.exaggeration == stand_in.METADATA["default_exaggeration"]
     same = pipeline.reconstruct(SLT, exaggeration=face.exaggeration)
@@ -188,7 +190,7 @@ def test_draws_and_seed_are_whole_numbers(pipeline: Pipeline, name: str, value: 
 
 
 @pytest.mark.parametrize("rate", ["16000", [16_000], {}, 1 + 2j])
-def test_a_sample_rate_that_is_no_number_is_refused(pipeline: Pipeline, rate: Any) -> None:
+def test_a_sample_rate_that_is_not_a_number_is_refused(pipeline: Pipeline, rate: Any) -> None:
     with pytest.raises(Speech2FaceError, match="sample_rate = .*give a number, in Hz"):
         pipeline.reconstruct(noise(1), sample_rate=rate)
 
@@ -280,10 +282,10 @@ def test_either_graph_in_the_place_of_the_other_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model\n" * 9, bytes(range(256)) * 20])
-def test_a_face_graph_that_is_no_model_is_refused(
+def test_a_face_graph_that_is_not_a_model_is_refused(
     content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Named by a hearing graph that a stranger made for it."""
+    """A hearing graph names it with the right digest, and it is still refused."""
     file = stand_in.write_pair(tmp_path / "wrong.onnx", stand_in.METADATA, drawing=content)
     with pytest.raises(Speech2FaceError, match="not an ONNX model") as caught:
         load_model(file)
@@ -292,7 +294,7 @@ def test_a_face_graph_that_is_no_model_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model\n" * 9, bytes(range(256)) * 20])
-def test_a_file_that_is_no_model_is_refused(
+def test_a_file_that_is_not_a_model_is_refused(
     content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "wrong.onnx"
@@ -303,7 +305,7 @@ def test_a_file_that_is_no_model_is_refused(
 
 
 @pytest.mark.parametrize("text", [b"stand-in", b"draw_size", b"samples", b"feature"])
-def test_letters_that_are_no_unicode_are_refused_in_silence(
+def test_names_that_are_not_unicode_are_refused_without_other_output(
     text: bytes, stand_in_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     content = stand_in_model.read_bytes()
@@ -348,7 +350,7 @@ def test_weights_outside_the_model_files_are_never_read(
         load_model("model.onnx")
 
 
-def test_a_graph_that_gives_no_face_is_told_apart(tmp_path: Path) -> None:
+def test_a_graph_whose_output_is_not_a_face_gives_an_error(tmp_path: Path) -> None:
     graph = stand_in.face_graph(changed(part="draws"))
     next(node for node in graph.graph.node if node.op_type == "Sigmoid").op_type = "Log"
     content = graph.SerializeToString()
@@ -357,7 +359,7 @@ def test_a_graph_that_gives_no_face_is_told_apart(tmp_path: Path) -> None:
         load_model(file).reconstruct(SLT)
 
 
-def test_a_graph_that_fails_is_told_in_one_sentence(
+def test_a_graph_that_fails_gives_one_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     graph = stand_in.face_graph(changed(part="draws"))
@@ -370,7 +372,7 @@ def test_a_graph_that_fails_is_told_in_one_sentence(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_card_carries_the_digest_of_the_file(pipeline: Pipeline, stand_in_model: Path) -> None:
+def test_the_card_has_the_digest_of_the_file(pipeline: Pipeline, stand_in_model: Path) -> None:
     assert pipeline.card.sha256 == hashlib.sha256(stand_in_model.read_bytes()).hexdigest()
     assert pipeline.card.name == "stand-in"
     face = hub.face_graph_path(stand_in_model).read_bytes()
@@ -474,7 +476,7 @@ def test_exaggeration_moves_faces_apart_and_minus_one_is_the_mean_face(embedded:
 
 
 def test_likely_faces_of_two_voices_differ_by_their_voices(embedded: Pipeline) -> None:
-    """One seed, two voices: the draws are alike, the faces are not."""
+    """With one seed the draws are equal, but the faces of two voices differ."""
     one, other = (embedded.reconstruct(voice, draws=2, seed=3).likely for voice in (SLT, RMS))
     for first, second in zip(one, other, strict=True):
         assert np.abs(np.asarray(first).astype(float) - np.asarray(second)).mean() > 2

@@ -50,7 +50,7 @@ def pretrained(published: Any) -> Campplus:
 
 
 def random_network(seed: int = 0) -> Campplus:
-    """Small, every weight random, so that nothing is hidden by a zero."""
+    """A small network in which every weight is random, so that no zero hides a mistake."""
     network = Campplus(SMALL)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

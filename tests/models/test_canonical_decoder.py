@@ -22,7 +22,7 @@ TINY = CanonicalFaceDecoderConfig(
 
 @pytest.fixture(scope="module")
 def decoder(face_landmarks: Tensor) -> CanonicalFaceDecoder:
-    """Untrained, of the shipped size but for the code; its heads are discs of several radii."""
+    """An untrained decoder of the usual size with a shorter code; its prototypes are discs."""
     torch.manual_seed(0)
     made = CanonicalFaceDecoder(TINY, face_landmarks.mean(dim=0))
     made.place_of.copy_(face_places(made.mean_landmarks, TINY))

@@ -92,7 +92,7 @@ def test_windows_are_those_cut_one_by_one(n_frames: int, n_windows: int) -> None
 def test_windows_start_at_the_very_frames_that_they_should(
     n_frames: int, starts: list[int]
 ) -> None:
-    """The frames themselves: statistics of a small trunk hardly move if windows are one off."""
+    """The frames are compared, since statistics hardly change if a window is off by one frame."""
     encoder, waveform = random_encoder(), noise(n_frames)
     heard: list[Tensor] = []
     statistics = encoder.trunk.statistics

@@ -1,4 +1,4 @@
-"""The decided surround: each of its fields against hand-worked values or a brute-force twin."""
+"""The decided surround: each step against hand-worked values or a brute-force computation."""
 
 import numpy as np
 import pytest

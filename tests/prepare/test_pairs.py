@@ -1,4 +1,4 @@
-"""Pairs to shards: every clip gives features or a reason, and a killed work goes on."""
+"""Preparing pairs: every clip gives features or a reason, and a killed run can be continued."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from speech2face.prepare.pairs import Tools, prepare_clip, prepare_pairs
 
 
 class StandInDetector:
-    """Finds a face wherever the picture is not all of one colour."""
+    """Finds a face in every picture that has more than one colour."""
 
     def locate(self, image: RGBImage) -> LocatedFace:
         return LocatedFace(Box(0, 0, 9, 9), np.ones((68, 2)), bool(np.ptp(image) > 0))
@@ -64,7 +64,7 @@ def prepare(world: Path, out: Path) -> list[Outcome[Sample]]:
     return list(prepare_pairs(read_manifest(world), out, TOOLS, shard_size=2))
 
 
-def test_features_are_those_of_the_rooms_that_make_them(world: Path) -> None:
+def test_features_equal_those_of_the_functions_that_compute_them(world: Path) -> None:
     sample = read_manifest(world)[0]
     features = prepare_clip(sample, TOOLS)
     assert not isinstance(features, Rejected)
@@ -110,7 +110,9 @@ def test_work_that_was_stopped_ends_in_the_same_bytes(world: Path, tmp_path: Pat
     assert (stopped / "shard-00000.tar").stat().st_mtime_ns == first  # not made again
 
 
-def test_other_tools_or_another_manifest_are_not_mixed_in(world: Path, tmp_path: Path) -> None:
+def test_features_of_other_tools_or_another_manifest_are_not_mixed(
+    world: Path, tmp_path: Path
+) -> None:
     samples = read_manifest(world)
     list(prepare_pairs(samples, tmp_path, TOOLS))
     before = folder_bytes(tmp_path)
@@ -121,7 +123,7 @@ def test_other_tools_or_another_manifest_are_not_mixed_in(world: Path, tmp_path:
     assert folder_bytes(tmp_path) == before  # the manifest too
 
 
-def test_a_file_that_has_changed_is_prepared_again_and_seen_by_the_dataset(
+def test_a_changed_file_is_prepared_again_and_the_dataset_reads_the_new_features(
     world: Path, tmp_path: Path
 ) -> None:
     samples = read_manifest(world)[:2]
@@ -139,7 +141,7 @@ def test_a_file_that_has_changed_is_prepared_again_and_seen_by_the_dataset(
     assert after.description != description  # so that a training does not go on with other data
 
 
-def test_other_weights_of_one_name_are_other_tools(world: Path, tmp_path: Path) -> None:
+def test_other_weights_with_the_same_name_are_other_tools(world: Path, tmp_path: Path) -> None:
     samples = read_manifest(world)[:2]
     list(prepare_pairs(samples, tmp_path, TOOLS))
     other = replace(TOOLS, weights_sha256="ab" * 32)
@@ -227,7 +229,7 @@ def test_rejected_clips_are_named_with_their_reason(world: Path, tmp_path: Path)
     assert FeatureShards(tmp_path / "out", "train").ids == ["0000_0"]
 
 
-def test_a_folder_of_which_nothing_is_left_is_an_error_of_the_dataset(
+def test_a_folder_without_usable_clips_is_an_error_of_the_dataset(
     tmp_path: Path, world: Path
 ) -> None:
     lost = replace(read_manifest(world)[0], voice=tmp_path / "missing.wav")

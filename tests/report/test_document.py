@@ -89,7 +89,7 @@ def test_results_hold_every_score_in_full(report: Report, tmp_path: Path) -> Non
 
 
 class Page(HTMLParser):
-    """Collects what a reader, a screen reader and a firewall look at."""
+    """Collects the text, the structure and the links of a page."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ def features(n_samples: int) -> tuple[Tensor, Tensor]:
     return predicted, target
 
 
-def test_with_balanced_weights_all_terms_pull_alike(terms: VoiceTerms) -> None:
+def test_with_balanced_weights_all_terms_have_gradients_of_equal_size(terms: VoiceTerms) -> None:
     predicted, target = features(6)
     norms = gradient_norms(lambda v_s: voice_encoder_losses(v_s, target, terms), predicted)
     lambdas = balanced(ALL_TERMS, norms)
@@ -47,7 +47,7 @@ def test_weights_by_hand() -> None:
     assert balanced(ALL_TERMS, norms) == Lambdas(1.0, 6 / 240, 6 / 0.03)  # .025 and 200
 
 
-def test_a_term_that_is_off_stays_off() -> None:
+def test_the_weight_of_an_unused_term_stays_zero() -> None:
     off = Lambdas(decoder=0, feature=2.0, distillation=1.0)
     found = balanced(off, {"feature": 3.0, "distillation": 12.0})
     assert found == Lambdas(decoder=0, feature=2.0, distillation=0.5)

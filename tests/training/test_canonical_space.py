@@ -86,7 +86,7 @@ def test_landmarks_have_their_share_of_the_variance_beside_1_for_the_face(share:
     assert float(codes.square().mean(dim=0).sum()) == pytest.approx(1 + share, rel=1e-3)
 
 
-def test_a_wisp_of_hair_moves_the_surrounds_code_and_the_nose_the_faces() -> None:
+def test_hair_changes_the_code_of_the_surround_and_the_nose_that_of_the_face() -> None:
     landmarks, textures = random_faces()
     space = fitted(5, 3)
     before = space.encode(landmarks, textures)

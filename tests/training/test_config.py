@@ -130,7 +130,7 @@ def test_the_papers_config_differs_in_nothing() -> None:
     assert tomllib.loads(paper.read_text()) == {}
 
 
-def test_due_dates_come_once_each_whatever_the_batch() -> None:
+def test_validation_and_checkpoints_are_due_once_each_for_any_batch_size() -> None:
     plan = Plan(batch_size=3, total_samples=30, checkpoint_every=10, validate_every=7)
     seen = range(3, 33, 3)
     assert [n for n in seen if plan.checkpoint_due(n)] == [12, 21, 30]

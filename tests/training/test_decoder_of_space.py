@@ -1,4 +1,4 @@
-"""A decoder made of a space: codes come back as the landmarks and textures they were made from."""
+"""The decoder of a space gives the landmarks and textures from which codes were made."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def made(mean_texture: torch.Tensor) -> CanonicalFaceDecoder:
 
 
 def test_landmarks_and_texture_are_those_of_the_space() -> None:
-    """The face is kept where it is; of the surround, the means over cells."""
+    """Inside the face all pixels are kept; of the surround, the means over cells."""
     space, mean_texture = random_space(), torch.rand(3, 224, 224)
     decoder = made(mean_texture)
     codes = torch.randn(4, SIZE, generator=torch.Generator().manual_seed(1))

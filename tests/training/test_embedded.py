@@ -1,4 +1,4 @@
-"""The recipe from end to end on drawn people: bits, kills, what is opened and what is refused."""
+"""The recipe from end to end on drawn people: same bits, kills, files opened, settings refused."""
 
 import shutil
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def test_the_recipe_ends_with_a_model_from_waveform_to_face(trained: Embedded) -
 def test_the_decoder_knows_the_landmarks_of_the_faces_it_learned_from(
     trained: Embedded, tiny_run: Path, tiny_page: Path
 ) -> None:
-    """Photo to code to landmarks: nearer to a person's own canonical face than the mean is."""
+    """From photo to code to landmarks: they are nearer to the person's own than the mean is."""
     train = samples_of(tiny_page, "train")
     own = canonical_landmarks(tiny_run)  # [M, 68, 2]
     photos = DlibFaceEncoder().encode([open_image(sample.face) for sample in train if sample.face])
@@ -144,7 +144,7 @@ def test_a_finished_run_is_read_and_not_measured_again(
     assert have_equal_bits(trained, tiny_recipe.train(tiny_page, tiny_run))
 
 
-def test_a_run_is_not_continued_with_what_its_files_do_not_fit(
+def test_a_run_is_not_continued_with_settings_that_do_not_fit_its_files(
     tiny_page: Path, tiny_run: Path
 ) -> None:
     renders = {"renders": ["canonical", "s2f_exg0", "s2f_exg1.4"]}
@@ -153,7 +153,7 @@ def test_a_run_is_not_continued_with_what_its_files_do_not_fit(
         tiny_recipe.train(tiny_page, tiny_run, changed)
 
 
-def test_what_has_a_closed_form_may_change_in_a_run(
+def test_settings_of_the_closed_form_stages_may_change_in_a_run(
     trained: Embedded, tiny_page: Path, tiny_run: Path
 ) -> None:
     kept = shutil.copytree(tiny_run, tiny_run.with_name("changed"))
@@ -167,9 +167,7 @@ def test_what_has_a_closed_form_may_change_in_a_run(
     assert differing == {"hears.head.weight", "hears.head.bias", "draws.spread"}
 
 
-def test_what_is_kept_of_a_run_is_the_model_and_its_settings(
-    tiny_run: Path, trained: Embedded
-) -> None:
+def test_a_run_keeps_the_model_and_its_settings(tiny_run: Path, trained: Embedded) -> None:
     again, config = load_embedded(tiny_run)
     assert config == tiny_recipe.config()
     assert have_equal_bits(trained, again)

@@ -1,4 +1,4 @@
-"""The loop: a killed run ends with the bits of an unbroken one; a diverged one is stopped."""
+"""The loop: a killed run ends with the bits of an uninterrupted one; a diverged one is stopped."""
 
 import itertools
 import json
@@ -75,7 +75,7 @@ def repeated(batch: VoiceBatch) -> Callable[[int], Iterator[VoiceBatch]]:
     return lambda _: itertools.repeat(batch)
 
 
-def test_a_killed_run_given_again_ends_with_the_bits_of_an_unbroken_one(
+def test_a_killed_run_that_is_continued_ends_with_the_bits_of_an_uninterrupted_one(
     features: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     total = "plan.total_samples=320"  # 80 updates
@@ -97,7 +97,7 @@ def test_a_killed_run_given_again_ends_with_the_bits_of_an_unbroken_one(
     assert Run(unbroken).stats() == Run(killed).stats()
 
 
-def test_the_same_seed_gives_the_same_losses_and_another_one_others(
+def test_the_same_seed_gives_the_same_losses_and_another_seed_gives_others(
     features: Path, tmp_path: Path
 ) -> None:
     seeds = {"one": 0, "same": 0, "other": 1}
@@ -166,7 +166,7 @@ def test_other_settings_are_refused_and_named(
     assert load_checkpoint(run).samples_seen == 12
 
 
-def test_stats_of_updates_that_are_made_again_are_forgotten(
+def test_stats_of_updates_that_are_repeated_are_removed(
     small_state: Callable[[Plan], TrainState], voice_batch: VoiceBatch, tmp_path: Path
 ) -> None:
     run = Run(tmp_path)

@@ -1,4 +1,4 @@
-"""What is measured once and kept: equal bits from the cache, a killed run, clips that changed."""
+"""The cache of measurements: equal bits, continuing after a kill, and clips that changed."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ class Eye:
 
 
 class Recogniser:
-    """Sees the mean colour and the last landmark."""
+    """A feature of the mean colour and the last landmark."""
 
     def encode_located(
         self, images: Sequence[np.ndarray], located: Sequence[LocatedFace]
@@ -157,7 +157,7 @@ def test_a_voice_has_the_same_distorted_copies_each_time_and_other_voices_have_o
     assert not np.array_equal(copies[2], measurements.distorted_copies(other)[2])
 
 
-def test_what_is_kept_has_equal_bits_and_nothing_is_measured_again(
+def test_the_cache_has_equal_bits_and_nothing_is_measured_again(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     first, again = Trunk(), Trunk()
@@ -166,7 +166,7 @@ def test_what_is_kept_has_equal_bits_and_nothing_is_measured_again(
     assert (len(first.lengths), len(again.lengths)) == (5, 0)
 
 
-def test_a_killed_run_goes_on_after_its_last_whole_group(
+def test_a_killed_run_continues_after_its_last_complete_group(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     with pytest.raises(Stopped):
@@ -220,7 +220,7 @@ class Blind(Eye):
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.1])
-def test_another_trunk_hears_every_voice_anew_and_no_picture_is_looked_at(
+def test_with_another_trunk_every_voice_is_measured_again_and_no_picture_is(
     gain: float, samples: list[Sample], tmp_path: Path
 ) -> None:
     first = measured(samples, tmp_path, Trunk())
@@ -280,7 +280,7 @@ def test_a_trunk_that_differs_in_the_last_digits_is_the_same(
     assert not again.lengths
 
 
-def test_measurements_that_do_not_say_whose_trunk_heard_them_are_heard_anew(
+def test_voices_without_the_fingerprint_of_a_trunk_are_measured_again(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     measured(samples, tmp_path, Trunk())
@@ -343,7 +343,7 @@ def test_a_failing_instrument_is_not_blamed_on_the_clips(
         measure(samples, RENDERS, instruments, tmp_path, progress=lambda n_done: None)
 
 
-def test_files_of_other_content_and_equal_ids_are_measured_again(
+def test_files_with_other_content_and_the_same_ids_are_measured_again(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     measured(samples, tmp_path, Trunk())
@@ -368,7 +368,7 @@ def test_a_damaged_file_of_the_cache_is_measured_again(
     assert 0 < len(again.lengths) < 5
 
 
-def test_convention_landmarks_lie_at_the_frame_afterwards() -> None:
+def test_convention_landmarks_are_at_the_frame_after_the_warp() -> None:
     """A mark at a landmark, (x, y), is found at that landmark's place in the frame."""
     portrait = draw(traits_of(0))
     landmarks = torch.from_numpy(portrait.landmarks).float()  # [68, 2]

@@ -110,7 +110,7 @@ def test_a_dry_run_prints_settings_that_are_a_config(
         ("face-decoder", (*DECODER, *SHORT, "lambdas.embedding=1"), "set vgg_face to its file"),
     ],
 )
-def test_what_does_not_fit_together_is_one_clear_line(
+def test_settings_that_do_not_fit_together_give_one_line(
     features: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

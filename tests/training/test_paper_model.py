@@ -75,8 +75,8 @@ def test_the_exported_files_make_faces_of_voices(folder: Path, tmp_path: Path) -
     assert (card["feature_size"], card["default_exaggeration"]) == (SIZE, 0.0)
 
 
-def test_its_faces_are_evaluated_as_those_of_any_model(folder: Path, tmp_path: Path) -> None:
-    """Heard, drawn, and read by a recogniser that had no part in it, beside the true photos."""
+def test_its_faces_are_evaluated_like_those_of_any_model(folder: Path, tmp_path: Path) -> None:
+    """They are drawn from voices and compared with the true photos by another recogniser."""
     clips = str(folder / "features" / "manifest.jsonl")
     heard, drawn, photos = (str(tmp_path / name) for name in ("heard", "drawn", "photos"))
     assert main(["extract", str(folder / "paper.onnx"), clips, heard]) == 0
@@ -89,7 +89,7 @@ def test_its_faces_are_evaluated_as_those_of_any_model(folder: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("seconds", [3.0, 6.0, 9.7])
-def test_the_graphs_are_held_to_torch(folder: Path, seconds: float) -> None:
+def test_the_graphs_equal_torch(folder: Path, seconds: float) -> None:
     model = rounded_weights(paper_model(folder / "voice", folder / "face", folder / "features"))
     waveform = np.resize(decode(EXAMPLES / "rms.ogg").waveform, round(seconds * 16_000))
     draw = torch.randn(1, model.draw_size, generator=torch.Generator().manual_seed(0))
@@ -134,7 +134,7 @@ def test_a_short_spread_keeps_the_directions_in_which_residuals_differ_most() ->
     torch.testing.assert_close(spread.T @ spread, kept, atol=1e-3, rtol=1e-3)
 
 
-def test_what_does_not_belong_together_is_refused(
+def test_runs_and_features_that_do_not_belong_together_are_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The stages behind the measuring, on random measurements: each reads what it should read."""
+"""The stages after measuring, on random measurements: each stage uses the right inputs."""
 
 from dataclasses import replace
 from pathlib import Path

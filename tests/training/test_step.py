@@ -1,4 +1,4 @@
-"""Updates: they learn a batch by heart, follow the published optimiser, leave the frozen alone."""
+"""Updates overfit one batch, follow the published optimiser, and do not change frozen layers."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def decoder_state(decoder_config: FaceDecoderConfig, mean_landmarks: Tensor) -> 
     return start_state("paper face decoder", decoder_config, modules, adam, Plan(batch_size=4))
 
 
-def test_the_voice_encoder_learns_one_batch_by_heart(
+def test_the_voice_encoder_overfits_one_batch(
     encoder_state: TrainState, voice_batch: VoiceBatch, all_terms: VoiceTerms
 ) -> None:
     floor = voice_encoder_losses(voice_batch.face_feature, voice_batch.face_feature, all_terms)
@@ -70,7 +70,7 @@ def test_the_voice_encoder_learns_one_batch_by_heart(
     )
 
 
-def test_the_face_decoder_learns_one_batch_by_heart(
+def test_the_face_decoder_overfits_one_batch(
     decoder_state: TrainState, face_batch: FaceBatch
 ) -> None:
     first = face_decoder_step(decoder_state, face_batch, FACE_TERMS)
@@ -168,7 +168,7 @@ def test_updates_follow_the_adam_of_tensorflow() -> None:
     assert state.samples_seen == 20 and state.iteration == 5
 
 
-def test_validation_weighs_every_sample_alike_and_changes_nothing(
+def test_validation_gives_every_sample_the_same_weight_and_changes_nothing(
     encoder_state: TrainState, voice_batch: VoiceBatch
 ) -> None:
     voice_encoder_step(encoder_state, voice_batch, FEATURE_ONLY)  # statistics of batch norm exist

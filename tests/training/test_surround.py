@@ -81,7 +81,7 @@ def test_every_average_is_the_mean_of_a_cluster_of_many_heads() -> None:
         torch.testing.assert_close(found[row], members.mean(dim=0), atol=0.3, rtol=0)
 
 
-def test_nobodys_own_head_is_kept_even_of_few_people() -> None:
+def test_no_prototype_is_the_head_of_one_person_even_with_few_people() -> None:
     points = torch.randn(16, 3, generator=torch.Generator().manual_seed(1))
     found = averages(points, 6)
     assert found.shape == (6, 3)

@@ -1,4 +1,4 @@
-"""Two networks trained against each other: a stopped run ends with the weights of a whole one."""
+"""Two adversarial networks: a stopped run ends with the weights of an uninterrupted one."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ def fresh_state(seed: int) -> TrainState:
 
 
 def batches_from(samples_seen: int) -> Iterator[Tensor]:
-    """Noise and true samples, `[4, 8]`, which depend on nothing but the clock."""
+    """Noise and true samples, `[4, 8]`, which depend on the number of samples seen only."""
     while True:
         generator = torch.Generator().manual_seed(samples_seen)
         yield torch.randn(4, 8, generator=generator)
@@ -73,7 +73,7 @@ def state_weight(state: TrainState) -> Tensor:
 
 
 @pytest.mark.parametrize("n_updates", [1, 2, 5, 11])
-def test_a_stopped_run_of_two_networks_ends_with_the_weights_of_an_unbroken_one(
+def test_a_stopped_run_of_two_networks_ends_with_the_weights_of_an_uninterrupted_one(
     n_updates: int, tmp_path: Path
 ) -> None:
     whole, stopped = Run(tmp_path / "whole"), Run(tmp_path / "stopped")

@@ -45,7 +45,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def voices() -> tuple[Tensor, Tensor, Tensor]:
-    """Features, and codes of teacher and true face that follow from them, more or less."""
+    """Features, and codes of teacher and true face that depend on them, with noise."""
     features = torch.randn(N_VOICES, N_FEATURES, generator=seeded(0), dtype=torch.float64) + 0.5
     slopes = torch.randn(N_FEATURES, SIZE, generator=seeded(1), dtype=torch.float64)
     noise = torch.randn(2, N_VOICES, SIZE, generator=seeded(2), dtype=torch.float64)
@@ -190,7 +190,7 @@ def test_a_distorted_voice_keeps_its_face_and_voices_keep_their_variance() -> No
     torch.testing.assert_close(total, features.var(dim=0).sum())
 
 
-def test_a_person_is_whole_in_one_fold_and_folds_are_even() -> None:
+def test_a_person_is_in_one_fold_and_folds_have_equal_sizes() -> None:
     fold = person_folds(PERSONS, 5, seed=0).tolist()
     folds_of = {person: set() for person in PERSONS}
     for person, number in zip(PERSONS, fold, strict=True):
@@ -341,7 +341,7 @@ class LinearWorld:
         )
 
     def people(self, n_people: int, seed: int) -> VoicesAndFaces:
-        """One clip each; the teacher sees the face through a shrinking, biased map."""
+        """One clip of each person; the teacher's face is a shrunken, biased map of the true one."""
         generator = seeded(seed)
 
         def normal(size: int) -> Tensor:
