@@ -2,14 +2,18 @@
 
 import argparse
 import importlib.util
-import logging
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import path
-from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
+from speech2face.cli.settings import (
+    add_settings,
+    log_to_terminal,
+    print_settings,
+    require_extra,
+    resolved,
+)
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
 
@@ -101,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         return print_settings(config)
     out = _free_folder(arguments)
     _require_instruments()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     print(_make(config, arguments.data, arguments.run_dir, out))
     return 0
 

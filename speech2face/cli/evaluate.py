@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli import arguments as options
+from speech2face.cli.settings import log_to_terminal
+from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
@@ -34,7 +36,6 @@ examples:
 
 A report of real clips shows photographs of people: keep it to yourself.
 """
-SPLITS = ("train", "val", "test")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -168,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     if report.exists() and not arguments.force:
         problem = "the report exists already"
         raise Speech2FaceError(problem, "give --force, or another --out", str(report))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     for noisy in ("matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     left_out = _evaluate_clips(arguments) if has_clips else _evaluate_features(arguments)

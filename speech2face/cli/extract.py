@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import exaggeration, file_name, path, seconds
+from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
@@ -51,9 +52,7 @@ def add_parser(subparsers: Any) -> None:
         "manifest", type=path, metavar="MANIFEST", help="JSONL file, or a folder of clips"
     )
     parser.add_argument("out", type=path, metavar="OUT", help="folder for what is computed")
-    parser.add_argument(
-        "--split", choices=("train", "val", "test"), help="the clips to use (default: all)"
-    )
+    parser.add_argument("--split", choices=SPLITS, help="the clips to use (default: all)")
     parser.add_argument(
         "--exaggeration",
         type=exaggeration,

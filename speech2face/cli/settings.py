@@ -1,6 +1,8 @@
-"""Settings of a training on the command line: --config, --set and --dry-run."""
+"""What trainings share on the command line: --config, --set, --dry-run, and the log."""
 
 import argparse
+import logging
+import sys
 from typing import Any, TypeVar
 
 from speech2face.cli.arguments import path
@@ -47,6 +49,11 @@ def resolved(config: C, arguments: argparse.Namespace) -> C:
     return with_differences(
         config, read_differences(arguments.config, arguments.settings), source or None
     )
+
+
+def log_to_terminal() -> None:
+    """Print the messages of the log on standard error, without times and levels."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 def print_settings(config: Any) -> int:

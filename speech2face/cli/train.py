@@ -1,13 +1,17 @@
 """`speech2face train`: train a network of the paper; a stopped run can be continued."""
 
 import argparse
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import device, path, positive_count
-from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
+from speech2face.cli.settings import (
+    add_settings,
+    log_to_terminal,
+    print_settings,
+    require_extra,
+    resolved,
+)
 from speech2face.errors import Speech2FaceError
 
 EPILOG = """\
@@ -114,7 +118,7 @@ def _places(arguments: argparse.Namespace) -> tuple[Path, Path, str]:
     for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
         if value is None:
             raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     return arguments.data, arguments.run_dir, _device(arguments.device)
 
 

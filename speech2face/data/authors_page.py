@@ -108,7 +108,9 @@ def _read_checkout(page: Path, seed: int, same_person: Mapping[str, str]) -> lis
         if (face := _picture(page, "Face_ori", voice.stem)) is None:
             continue  # a voice without a face is not a pair
         person = same_person.get(name["video"], name["video"])
-        renders = {teacher: _picture(page, _folder(teacher), voice.stem) for teacher in TEACHERS}
+        renders = {
+            teacher: _picture(page, render_folder(teacher), voice.stem) for teacher in TEACHERS
+        }
         samples.append(
             Sample(
                 id=voice.stem,
@@ -137,7 +139,8 @@ def _seconds(start: str, end: str, voice: Path) -> float:
     return min(seconds, CLIP_SECONDS)
 
 
-def _folder(teacher: str) -> str:
+def render_folder(teacher: str) -> str:
+    """Folder of a checkout with the renders of one of `TEACHERS`."""
     return teacher.replace("s2f_", "Face_")
 
 

@@ -22,7 +22,7 @@ Layout: `figures/voxceleb/{Wav, Face_ori, Face_f2f, Face_exg0, Face_exg0.7, Face
 import re
 from pathlib import Path
 
-from speech2face.data.authors_page import TEACHERS
+from speech2face.data.authors_page import TEACHERS, render_folder
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 
@@ -63,10 +63,7 @@ def _sample(page: Path, voice: Path) -> Sample:
             "use an unchanged checkout",
             str(voice),
         )
-    renders = {
-        teacher: page / teacher.replace("s2f_", "Face_") / f"{voice.stem}.jpg"
-        for teacher in TEACHERS
-    }
+    renders = {teacher: page / render_folder(teacher) / f"{voice.stem}.jpg" for teacher in TEACHERS}
     canonical = page / "Face_f2f" / f"{voice.stem}.jpg"
     return Sample(
         id=voice.stem,
