@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -23,8 +24,19 @@ class Ended:
     errors: str
 
 
-def start(arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-    """`speech2face ARGUMENTS` as a process in a session of its own."""
+def start(
+    arguments: Sequence[str], *, largest_file: int | None = None, **environment: str
+) -> subprocess.Popen[str]:
+    """`speech2face ARGUMENTS` as a process in a session of its own.
+
+    Args:
+        largest_file: bytes after which a file cannot grow, as if the disk were full.
+    """
+
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     return subprocess.Popen(
         [sys.executable, "-m", "speech2face", *arguments],
         stdin=subprocess.DEVNULL,
@@ -33,6 +45,7 @@ def start(arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]
         text=True,
         env=os.environ | ONE_THREAD | environment,
         start_new_session=True,
+        preexec_fn=limit,
     )
 
 
