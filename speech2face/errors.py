@@ -19,6 +19,11 @@ class Speech2FaceError(Exception):
         return f"{self.path + ': ' if self.path else ''}{self.problem}; {self.remedy}"
 
 
+class NotWrittenError(Speech2FaceError):
+    """A file or folder cannot be written. Whoever goes on without a part that failed must not
+    go on without this one: the results would silently be others."""
+
+
 def _shortened(text: str) -> str:
     """The text without its middle if it is long: it may quote a value of any length."""
     if len(text) <= MAX_LENGTH:

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from speech2face.errors import Speech2FaceError
+from speech2face.errors import NotWrittenError, Speech2FaceError
 from speech2face.interruption import uninterrupted
 
 if sys.platform != "win32":
@@ -52,6 +52,16 @@ def write_whole(path: Path | str, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there.
+
+    Raises:
+        Speech2FaceError: it cannot be made; names the folder.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_text(path: Path | str, text: str) -> None:
     r"""Write a text as UTF-8 in one step; errors as of `write_whole`.
 
@@ -76,7 +86,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         Speech2FaceError: it cannot be written; names the file, and what stood there stays.
     """
     target = Path(path)
-    with _named_errors(target):
+    with writing(target):
         _refuse_other_than_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers_once(target.parent.resolve())
@@ -99,7 +109,7 @@ def temporary_folder() -> Iterator[Path]:
     parent = Path(tempfile.gettempdir())
     _remove_leftovers_once(parent)
     with ExitStack() as stack:
-        with _named_errors(parent):
+        with writing(parent):
             folder = stack.enter_context(_temporary(parent, _create_private_folder))
         yield folder
 
@@ -116,7 +126,7 @@ def whole_set(folder: Path, name: str) -> Iterator[Path]:
     Raises:
         Speech2FaceError: they cannot be written; names the folder, and what stood there stays.
     """
-    with _named_errors(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers_once(folder.resolve())
         finish_set(folder, name)
@@ -206,7 +216,7 @@ def only_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    with _named_errors(folder):
+    with writing(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -300,8 +310,12 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Say which file cannot be written, and what to do."""
+def writing(path: Path) -> Iterator[None]:
+    """Say which file cannot be written, and what to do, where the block itself does not.
+
+    Raises:
+        NotWrittenError: the block raised an `OSError` about `path` or a folder above it.
+    """
     try:
         yield
     except OSError as refused:
@@ -309,7 +323,7 @@ def _named_errors(path: Path) -> Iterator[None]:
             raise
         remedy = _REMEDIES.get(refused.errno or 0, "choose a folder that you may write to")
         problem = f"cannot be written ({refused.strerror or refused})"
-        raise Speech2FaceError(problem, remedy, str(path)) from refused
+        raise NotWrittenError(problem, remedy, str(path)) from refused
 
 
 def _concerns(named: object, path: Path) -> bool:

@@ -11,6 +11,7 @@ from speech2face.cli import arguments as options
 from speech2face.cli.settings import log_to_terminal
 from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
+from speech2face.files import make_folder
 
 DESCRIPTION = """\
 Measure what a model made, and write OUT/results.json, OUT/report.md and OUT/report.html. There are
@@ -192,7 +193,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> Mapping[str, str]:
         workers=arguments.workers,
         seed=arguments.seed,
     )
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     clips = _clips(arguments)
     pipeline = load_model(arguments.model)
     with Progress() as progress:

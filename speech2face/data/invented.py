@@ -29,6 +29,7 @@ from PIL import Image, ImageDraw
 
 from speech2face.data.manifest import write_manifest
 from speech2face.data.sample import Sample, Split
+from speech2face.files import make_folder, writing
 
 SAMPLE_RATE = 16_000  # Hz
 IMAGE_SIZE = 224  # pixels
@@ -150,7 +151,7 @@ def write_world(
         Path of `manifest.jsonl`.
     """
     for folder in ("voice", "face", "canonical", "landmarks"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(root / folder)
     samples = [
         _write_clip(root, person, clip, clip_seconds, seed)
         for person in range(persons)
@@ -187,7 +188,8 @@ def _write_clip(
     _write_image(sample.face, photograph(traits, generator))
     _write_image(sample.canonical, portrait.image)
     if sample.landmarks:
-        sample.landmarks.write_text(json.dumps(portrait.landmarks.round(3).tolist()))
+        with writing(sample.landmarks):
+            sample.landmarks.write_text(json.dumps(portrait.landmarks.round(3).tolist()))
     return sample
 
 
@@ -316,7 +318,7 @@ def _oval(
 
 
 def _write_wave(path: Path, waveform: Waveform) -> None:
-    with wave.open(str(path), "wb") as file:
+    with writing(path), wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)  # 16 bit
         file.setframerate(SAMPLE_RATE)
@@ -325,4 +327,5 @@ def _write_wave(path: Path, waveform: Waveform) -> None:
 
 def _write_image(path: Path | None, image: NDArray[np.uint8]) -> None:
     if path:
-        Image.fromarray(image).save(path)
+        with writing(path):
+            Image.fromarray(image).save(path)

@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.files import only_writer, whole_file, write_whole
+from speech2face.files import make_folder, only_writer, whole_file, write_whole
 from speech2face.interruption import held_back, leave_to_parent
 from speech2face.records import read_json_object
 
@@ -238,7 +238,7 @@ class Store:
         Raises:
             Speech2FaceError: another process fills this folder, or it cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with only_writer(self.folder):
             self._read_ledgers()
             yield

@@ -24,6 +24,7 @@ from speech2face.evaluation.scores import Distance, comparable, score_block
 from speech2face.evaluation.uncertainty import Score
 from speech2face.extras import missing_extra
 from speech2face.face.landmarks import N_LANDMARKS
+from speech2face.files import whole_file
 from speech2face.records import lines, parse_json
 
 CELL = 112  # pixels of a face in a grid
@@ -59,8 +60,8 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})  # no version: same data, same bytes
+    with whole_file(path) as temporary:  # no version in it: same data, same bytes
+        figure.savefig(temporary, format="png", metadata={"Software": None})
     return path
 
 

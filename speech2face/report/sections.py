@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from speech2face.errors import Speech2FaceError
+from speech2face.errors import NotWrittenError, Speech2FaceError
 from speech2face.evaluation.comparison import Comparison
 from speech2face.report import faces, recognition
 from speech2face.report.document import Section
@@ -68,8 +68,14 @@ def sections_of(names: Sequence[str], comparison: Comparison, out: Path) -> list
 
 
 def section_or_reason(name: str, title: str, section: Callable[[], Section]) -> Section:
-    """The section; if it cannot be computed, as with too few people, one that gives the reason."""
+    """The section; if it cannot be computed, as with too few people, one that gives the reason.
+
+    Raises:
+        NotWrittenError: a file of the section cannot be written; the others could not be either.
+    """
     try:
         return section()
+    except NotWrittenError:
+        raise
     except Speech2FaceError as reason:
         return Section(name, title, reason=f"{reason.problem}; {reason.remedy}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.errors import Speech2FaceError
-from speech2face.files import write_whole
+from speech2face.files import write_whole, writing
 from speech2face.models.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from speech2face.records import read_json_object
 from speech2face.training.state import TrainState, as_checkpoint, restore_state
@@ -68,7 +68,7 @@ class Run:
         line: dict[str, Any] = {"samples_seen": samples_seen, "split": split, **losses}
         if learning_rate is not None:
             line["learning_rate"] = learning_rate
-        with (self.folder / STATS).open("a") as file:
+        with writing(self.folder / STATS), (self.folder / STATS).open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def stats(self) -> list[dict[str, Any]]:

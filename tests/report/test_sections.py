@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from speech2face.errors import Speech2FaceError
+from speech2face.errors import NotWrittenError, Speech2FaceError
 from speech2face.evaluation.comparison import Comparison, System, TrueFaces
 from speech2face.evaluation.features import FeatureSet, Provenance
 from speech2face.evaluation.uncertainty import Score
@@ -15,7 +15,7 @@ from speech2face.face.instruments import Readings
 from speech2face.report import recognition
 from speech2face.report.document import Report, Section, write_report
 from speech2face.report.recognition import summary_tables
-from speech2face.report.sections import PROTOCOLS, sections_of
+from speech2face.report.sections import PROTOCOLS, section_or_reason, sections_of
 from speech2face.report.tables import Table
 from speech2face.report.training import training_section
 
@@ -407,3 +407,11 @@ def test_every_section_of_an_odd_small_list_is_written_or_says_why(
         assert {"similarity", "retrieval", "matching", "images", "attributes"} <= could
         assert "craniofacial" in could
     write_report(Report("few", {}, tuple(sections), summary_tables(small)), tmp_path)
+
+
+def test_a_full_disk_is_not_a_section_that_cannot_be_computed() -> None:
+    def section() -> Section:
+        raise NotWrittenError("cannot be written", "free some space", "trials.jsonl")
+
+    with pytest.raises(NotWrittenError):
+        section_or_reason("matching", "Matching", section)
