@@ -1,12 +1,13 @@
 """Every long command at toy size, ready to be stopped."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import contents, timed
+from processes import Ended, contents, stopped_at, timed
 
 TINY = Path(__file__).parents[1] / "configs" / "tiny.toml"
 DECODER = ("feature_size=128", "hidden_size=16", "landmark_widths=[16]", "base_size=7",
@@ -37,6 +38,21 @@ class LongCommand:
 
     def results(self, folder: Path) -> dict[str, bytes]:
         return contents(folder, self.is_result)
+
+    def stopped(
+        self, folder: Path, number: signal.Signals, moment: float, *, to_all: bool = False
+    ) -> tuple[Path, Ended]:
+        """A run into a folder below `folder` that a signal stops; returns that folder too.
+
+        A run may take less time than the unbroken one did. If it has ended before the moment, a
+        new one is stopped at half of it.
+        """
+        for attempt in range(12):
+            out = folder / str(attempt)
+            ended = stopped_at(self.arguments(out), number, moment / 2**attempt, to_all=to_all)
+            if ended.status != 0:
+                return out, ended
+        raise AssertionError(f"no run was stopped, the last one after {moment / 2**11} s")
 
 
 def make(name: str, fixture: Callable[[str], Any], folder: Path) -> LongCommand:
