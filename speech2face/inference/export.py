@@ -16,7 +16,7 @@ from constants (Fourier kernels, mel bands) is not rounded.
 import copy
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +41,7 @@ from speech2face.inference.pipeline import (
     load_model,
 )
 from speech2face.models.hub import face_graph_path, sha256_of
+from speech2face.models.piecewise import DOMAIN, Used, recorded
 from speech2face.models.rounding import Quantised, is_large, quantise, rounded_weights
 from speech2face.models.speech2face import Speech2Face
 
@@ -156,6 +157,25 @@ def _graph(
     By tracing, because the number of windows depends on the length, which the newer exporter
     treats as data.
     """
+    with recorded() as used:
+        graph = _traced(module, inputs, list(outputs), open_axes, onnx)
+    _place_scans(graph.graph, used, onnx)
+    for output in graph.graph.output:
+        dimensions = output.type.tensor_type.shape.dim
+        for dimension, size in zip(dimensions, outputs[output.name], strict=True):
+            if size is not None:
+                dimension.dim_value = size
+    return graph
+
+
+def _traced(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    open_axes: Mapping[str, Mapping[int, str]],
+    onnx: ModuleType,
+) -> Any:
+    """ONNX model of a module, as torch writes it."""
     with temporary_folder() as folder, _without_known_notices(), torch.no_grad():
         traced = folder / "traced.onnx"
         torch.onnx.export(
@@ -168,23 +188,51 @@ def _graph(
             output_names=list(outputs),
             dynamic_axes=open_axes,
         )
-        graph = onnx.load(str(traced))
-    for output in graph.graph.output:
-        dimensions = output.type.tensor_type.shape.dim
-        for dimension, size in zip(dimensions, outputs[output.name], strict=True):
-            if size is not None:
-                dimension.dim_value = size
-    return graph
+        return onnx.load(str(traced))
+
+
+def _place_scans(graph: Any, used: Mapping[str, Used], onnx: ModuleType) -> None:
+    """Put a Scan over its network in place of each placeholder of `piecewise`.
+
+    Weights lie in the body of the Scan: there onnxruntime optimises their layers as it does
+    outside, which it does not for weights of the graph around.
+    """
+    for node in graph.node:
+        if node.domain == DOMAIN:
+            (name,) = (attribute.s.decode() for attribute in node.attribute)
+            body = _body(used[name], f"{name}/", onnx)
+            scan = onnx.helper.make_node(
+                "Scan", list(node.input), list(node.output), name, body=body, num_scan_inputs=1
+            )
+            node.CopyFrom(scan)
+
+
+def _body(used: Used, prefix: str, onnx: ModuleType) -> Any:
+    """ONNX graph of a network, with a prefix in every name, as names around it must be others."""
+    two = torch.cat([used.piece, used.piece])  # as one is traced as a constant
+    axes = {name: {0: "n_pieces"} for name in ("pieces", "results")}
+    model = _traced(used.network, {"pieces": two}, ["results"], axes, onnx)
+    return onnx.compose.add_prefix(model, prefix).graph
 
 
 def _finished(graph: Any, card: Mapping[str, Any], onnx: ModuleType, full_precision: bool) -> bytes:
     """Content of the file: weights stored small, the card in the metadata."""
     if not full_precision:
-        _store_small(graph, onnx)
+        for part in _parts(graph.graph):
+            _store_small(part, onnx)
     onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(dict(card), sort_keys=True)})
     onnx.checker.check_model(graph)
     content: bytes = graph.SerializeToString(deterministic=True)
     return content
+
+
+def _parts(graph: Any) -> Iterator[Any]:
+    """A graph and the graphs inside of its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _parts(attribute.g)
 
 
 def _store_small(graph: Any, onnx: ModuleType) -> None:
@@ -193,12 +241,12 @@ def _store_small(graph: Any, onnx: ModuleType) -> None:
     Weights are found by their values, because the tracer renames and transposes some.
     """
     stored, restoring = [], []
-    for tensor in graph.graph.initializer:
+    for tensor in graph.initializer:
         tensors, nodes = _small(tensor, onnx)
         stored += tensors
         restoring += nodes
-    nodes = [*restoring, *graph.graph.node]  # a node comes before those that use its output
-    for field, content in ((graph.graph.initializer, stored), (graph.graph.node, nodes)):
+    nodes = [*restoring, *graph.node]  # a node comes before those that use its output
+    for field, content in ((graph.initializer, stored), (graph.node, nodes)):
         del field[:]
         field.extend(content)
 
@@ -252,6 +300,7 @@ def _onnx() -> ModuleType:
     try:
         import onnx
         import onnx.checker
+        import onnx.compose
         import onnx.helper
         import onnx.numpy_helper
     except ModuleNotFoundError as missing:

@@ -196,6 +196,9 @@ class Campplus(nn.Module):
         ]
         return torch.cat(parts, dim=-1)
 
+    def forward(self, features: Tensor) -> Tensor:
+        return self.statistics(features)
+
     def embed(self, statistics: Tensor) -> Tensor:
         """The speaker embedding of statistics, `[B, S]` to `[B, E]`; it is linear."""
         embedding: Tensor = self.embedding(statistics[..., -2 * self.config.n_channels :])

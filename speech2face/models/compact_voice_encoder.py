@@ -14,12 +14,14 @@ used completely; from longer speech, windows are taken at even distances, which 
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech2face.audio.fbank import LogMelFilterbank
+from speech2face.audio.fbank import HOP_LENGTH, WIN_LENGTH, LogMelFilterbank
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 from speech2face.models.campplus import Campplus, CampplusConfig
+from speech2face.models.piecewise import piecewise
 
 MIN_SECONDS = 3
 
@@ -67,11 +69,11 @@ class CompactVoiceEncoder(nn.Module):
             Speech2FaceError: speech of less than 3 s. An exported graph does not look.
         """
         _refuse_short(waveform)
-        features = self.fbank(waveform)  # [B, T, 80]
+        features = self._log_mel(waveform)  # [B, T, 80]
         features = features - features.mean(dim=1, keepdim=True)  # the microphone's colour
         windows = self._windows(features)  # [B, W, 300, 80]
         n_voices, n_windows = windows.shape[:2]
-        statistics = self.trunk.statistics(windows.flatten(0, 1))  # [B * W, S]
+        statistics = piecewise(self.trunk, windows.flatten(0, 1))  # [B * W, S]
         mean: Tensor = statistics.reshape(n_voices, n_windows, -1).mean(dim=1)  # [B, S]
         return mean
 
@@ -85,6 +87,22 @@ class CompactVoiceEncoder(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         feature: Tensor = self.head(self.descriptors(self.voice_statistics(waveform)))
         return feature  # [B, D]
+
+    def _log_mel(self, waveform: Tensor) -> Tensor:
+        """The front end, a window's worth of frames at a time, `[B, L]` to `[B, T, 80]`.
+
+        At once, the spectra of five minutes would take ten times the memory of their samples.
+        """
+        n_frames = (waveform.shape[1] - WIN_LENGTH) // HOP_LENGTH + 1
+        frames = self.config.window_frames
+        step, overlap = frames * HOP_LENGTH, WIN_LENGTH - HOP_LENGTH
+        n_pieces = (n_frames + frames - 1) // frames
+        # One step more than there are pieces, so that every piece finds what overlaps behind it.
+        padded = F.pad(waveform, (0, (n_pieces + 1) * step - waveform.shape[1]))
+        steps = padded.reshape(len(waveform), -1, step)  # [B, n_pieces + 1, step]
+        pieces = torch.cat([steps[:, :-1], steps[:, 1:, :overlap]], dim=2).flatten(0, 1)
+        features = piecewise(self.fbank, pieces)  # [B * n_pieces, window_frames, 80]
+        return features.reshape(len(waveform), -1, features.shape[-1])[:, :n_frames]
 
     def _windows(self, features: Tensor) -> Tensor:
         """Windows of `[B, T, 80]` from the first frame to the last: `[B, W, window_frames, 80]`.

@@ -87,10 +87,19 @@ def _initializers(path: Path) -> dict[str, Any]:
     except ModuleNotFoundError as missing:
         raise missing_extra("onnx", "train") from missing
     graph = onnx.load(path, load_external_data=False).graph
+    bodies = [
+        attribute.g for node in graph.node if node.op_type == "Scan" for attribute in node.attribute
+    ]
     return {
-        tensor.name.rpartition("trunk.")[2]: onnx.numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
+        _name_in_trunk(tensor.name): onnx.numpy_helper.to_array(tensor)
+        for part in (graph, *bodies)
+        for tensor in part.initializer
     }
+
+
+def _name_in_trunk(name: str) -> str:
+    """Without what stands before it in an exported graph, or in one inside of it."""
+    return name.rpartition("trunk.")[2].rpartition("/")[2]
 
 
 def _out_of_graph(constants: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -9,7 +9,9 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from speech2face.models.canonical_decoder import CanonicalFaceDecoder, face_plac
 from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.hub import face_graph_path
 from speech2face.models.rounding import quantise, rounded_weights
-from speech2face.models.speaker_encoder import read_speaker_encoder
+from speech2face.models.speaker_encoder import SHA256, fingerprint, read_speaker_encoder
 from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
 from speech2face.training.recipes.embedded import EmbeddedConfig
 from speech2face.training.surround import opacities
@@ -248,12 +250,51 @@ def test_files_of_the_shipped_sizes_are_small(exported: Path, exported_whole: Pa
     assert n_bytes(exported) < 0.35 * n_bytes(exported_whole)
 
 
+LONG = """
+import resource, sys
+import numpy as np
+import speech2face
+from speech2face.audio.io import Recording
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+model = speech2face.load_model(sys.argv[1])
+rng = np.random.default_rng(0)
+before = peak()
+model.hear(Recording(0.1 * rng.standard_normal(300 * 16_000).astype(np.float32), truncated=False))
+print(peak() - before)
+"""
+
+
+def test_five_minutes_are_heard_in_bounded_memory(exported: Path) -> None:
+    """Their samples are 18 MiB; all windows and spectra at once took 240 MiB."""
+    finished = subprocess.run(
+        [sys.executable, "-c", LONG, exported], capture_output=True, text=True, check=True
+    )
+    assert float(finished.stdout) < 100
+
+
+def test_the_trunk_can_be_read_back(pretrained: tuple[Speech2Face, Path]) -> None:
+    assert fingerprint(read_speaker_encoder(pretrained[1])) == SHA256
+
+
+def initializers(graph: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Constants of a graph and of those inside it, by the names that they have in torch."""
+    for tensor in graph.initializer:
+        name = tensor.name.replace("network_1/", "trunk.")
+        yield name, onnx.numpy_helper.to_array(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from initializers(attribute.g)
+
+
 def restored(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Float32 of every weight that a file stores in less, by its name, as NumPy makes it."""
     stored = {
-        tensor.name: onnx.numpy_helper.to_array(tensor)
+        name: value
         for file in (path, face_graph_path(path))
-        for tensor in onnx.load(file).graph.initializer
+        for name, value in initializers(onnx.load(file).graph)
     }
     values = {
         name.removesuffix("_half"): value.astype(np.float32)
@@ -291,9 +332,10 @@ def test_onnxruntime_folds_the_nodes_that_restore_the_weights(
     options.optimized_model_filepath = str(tmp_path / "opened.onnx")
     options.log_severity_level = 4
     onnxruntime.InferenceSession(path_of(exported), options, providers=["CPUExecutionProvider"])
-    kinds = {tensor.data_type for tensor in onnx.load(tmp_path / "opened.onnx").graph.initializer}
-    assert onnx.TensorProto.FLOAT in kinds
-    assert not kinds & {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT16}
+    opened = onnx.load(tmp_path / "opened.onnx").graph
+    kinds = {value.dtype for _, value in initializers(opened)}
+    assert np.dtype(np.float32) in kinds
+    assert not kinds & {np.dtype(np.int8), np.dtype(np.float16)}
 
 
 def test_large_weights_of_layers_are_quantised_other_large_tensors_halved(
