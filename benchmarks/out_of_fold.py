@@ -54,7 +54,7 @@ from speech2face.training.recipes.embedded import (
 from speech2face.training.voice_head import person_folds
 
 N_FOLDS, FOLD_SEED = 5, 0
-FIGURES = ("1:2 U", "1:2 G", "R@10%")
+FIGURES = ("1:2 U", "1:2 G", "R@1%", "R@2%", "R@5%", "R@10%")
 RIVAL = "s2f_exg1.4"
 SPLITS: tuple[Split, ...] = ("train", "val")
 OF_RENDERS = ("render_features", "landmarks", "pictures")  # what is measured by render

@@ -71,7 +71,7 @@ def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
     assert [row.split()[0] for row in coverage] == ["50%", "80%", "95%", "variance"]
     assert first == "10 clips of 10 people, 10 faces"
     assert [row.split()[0] for row in table] == ["s2f_exg1.4", "s2f_exg1.4", "ours,", "ours,"]
-    assert all(row.count("[") == 6 for row in table[2:])  # three figures, three differences
+    assert all(row.count("[") == 12 for row in table[2:])  # six figures, six differences
 
 
 def test_settings_are_printed_and_nothing_is_measured(

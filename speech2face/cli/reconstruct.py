@@ -20,6 +20,7 @@ from speech2face.cli.image_files import (
 )
 
 NOTICE = "a face consistent with the voice, not the speaker's face"
+AGE = "how old the face looks is no estimate of the speaker's age"
 
 DESCRIPTION = f"""\
 Make {NOTICE}.
@@ -28,6 +29,7 @@ Each VOICE (wav, flac, mp3, m4a, ogg, webm, mp4 with video ...) becomes DIR/NAME
 where NAME is the file's name without its ending. Only speech is used, wherever it is in the file.
 Six seconds of speech or more are best; what comes after {MAX_SECONDS / 60:.0f} minutes of speech is
 not used. If VOICE is -, standard input is read, and its image is DIR/stdin.png.
+Take no age from the image: {AGE}.
 """
 EPILOG = """\
 examples:
@@ -132,6 +134,7 @@ def _reconstruct_one(
         "model": pipeline.card.name,
         "model_sha256": pipeline.card.sha256,
         "what": NOTICE,
+        "age": AGE,
     }
 
 

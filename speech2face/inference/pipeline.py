@@ -78,7 +78,10 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Face:
-    """A face consistent with the voice; never the speaker's face."""
+    """A face consistent with the voice; never the speaker's face.
+
+    How old it looks is no estimate of the speaker's age: one age for everybody is closer.
+    """
 
     image: "Image"  # 224 x 224, RGB
     feature: Floats  # [D]: v', the face feature that was drawn, exaggeration included

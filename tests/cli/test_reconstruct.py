@@ -17,7 +17,7 @@ from PIL import Image
 from speech2face.audio.io import decode
 from speech2face.cli.image_files import image_names
 from speech2face.cli.main import main
-from speech2face.cli.reconstruct import NOTICE
+from speech2face.cli.reconstruct import AGE, NOTICE
 
 pytestmark = pytest.mark.usefixtures("everything_is_speech")  # noise and tones stand for voices
 
@@ -203,6 +203,7 @@ def test_json_gives_one_line_per_voice_also_for_failures(
     assert done["likely"] == [str(out / "slt.likely-1.png")]
     assert np.shape(done["landmarks"]) == (68, 2)
     assert done["exaggeration"] == 0.5 and done["what"] == NOTICE
+    assert done["age"] == AGE
     assert done["seconds"] == pytest.approx(decode(SLT).seconds, abs=1e-3)
     assert failed["voice"] == "missing.wav" and "no such file" in failed["error"]
 
