@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, BinaryIO, Literal
@@ -46,6 +46,7 @@ CANCELLED = 0.01  # of the power that independent channels keep in their mean: -
 # these it is below -100 dB, and speech up to 7.6 kHz passes within 0.1 dB.
 RESAMPLER = "filter_size=128:cutoff=0.98"
 
+_SETTLING_SECONDS = 0.5  # of sound before a place that a decoder may need to be right there
 _BLOCK = 8_192  # samples: packets of a few samples are joined, large ones are cut
 _SPOOLED = 2**26  # bytes of a pipe that are kept in memory
 _EXPORT_AGAIN = "export the recording again, as 16-bit wav or flac"
@@ -76,6 +77,7 @@ def decode(
     max_seconds: float = MAX_SECONDS,
     max_searched_seconds: float = MAX_SEARCHED_SECONDS,
     speech_only: bool = True,
+    start_seconds: float = 0.0,
     name: str | None = None,
 ) -> Recording:
     """Speech of a sound or video file, whatever PyAV reads: wav, flac, mp3, m4a, ogg, webm, mp4.
@@ -91,6 +93,7 @@ def decode(
         max_seconds: how much speech is heard, from wherever in the file it begins.
         max_searched_seconds: how much of the file's beginning is searched for speech.
         speech_only: otherwise everything is heard, as in sound that is known to be speech.
+        start_seconds: where in the file the recording begins; what is before it is not heard.
         name: what messages call the source, its path unless given.
 
     Returns:
@@ -102,7 +105,7 @@ def decode(
             finite, too many channels, or it takes too long to decode.
     """
     name = name or _name_of(source)
-    wanted = _Wanted(max_seconds, max_searched_seconds, speech_only)
+    wanted = _Wanted(max_seconds, max_searched_seconds, speech_only, start_seconds)
     try:
         with _opened(source) as file:
             return _first_track_with_sound(_Source(file), wanted)
@@ -153,6 +156,7 @@ class _Wanted:
     seconds: float  # of speech at most
     searched_seconds: float  # of the recording at most
     speech_only: bool
+    start_seconds: float = 0.0  # of the file are left out
 
 
 class _Unheard(Speech2FaceError):
@@ -494,7 +498,7 @@ def _first_track_with_sound(source: _Source, wanted: _Wanted) -> Recording:
 
 def _track(source: _Source, index: int, wanted: _Wanted) -> Recording:
     """The recording of one audio track."""
-    packets = _Packets(source, index)
+    packets = _Packets(source, index, wanted.start_seconds)
     recording = _record(packets.blocks, wanted)
     return replace(recording, damaged=packets.damaged)
 
@@ -502,24 +506,46 @@ def _track(source: _Source, index: int, wanted: _Wanted) -> Recording:
 class _Packets:
     """The sound of one audio track, packet by packet; what cannot be decoded is left out."""
 
-    def __init__(self, source: _Source, index: int) -> None:
-        self.source, self.index = source, index
+    def __init__(self, source: _Source, index: int, start_seconds: float = 0.0) -> None:
+        self.source, self.index, self.start_seconds = source, index, start_seconds
         self.damaged = False
+        self.surplus = 0  # samples of the next blocks that are before `start_seconds`
 
     def blocks(self) -> Iterator[tuple[NDArray[Any], int]]:
         """Channels `[C, L]` and their rate, from the beginning each time."""
         n_blocks = 0
         with _container(self.source) as container:
-            joined = _JoinedFrames()
-            for frame in self._frames(container):
-                for block in joined.add(frame):
-                    n_blocks += 1
-                    yield block
-            for block in joined.rest():
+            for block, rate in self._joined(container):
                 n_blocks += 1
-                yield block
+                surplus = min(self.surplus, block.shape[1])
+                self.surplus -= surplus
+                if surplus < block.shape[1]:
+                    yield block[:, surplus:], rate
         if self.damaged and n_blocks == 0:
             raise Speech2FaceError("holds sound that cannot be decoded", _EXPORT_AGAIN)
+
+    def _joined(self, container: Any) -> Iterator[tuple[NDArray[Any], int]]:
+        """Blocks of one size."""
+        joined = _JoinedFrames()
+        for frame in self._frames_from_start(container):
+            yield from joined.add(frame)
+        yield from joined.rest()
+
+    def _frames_from_start(self, container: Any) -> Iterator[Any]:
+        """Frames from the one on that holds `start_seconds`; `surplus` says where in it that is."""
+        frames = self._frames(container)
+        if self.start_seconds <= 0:
+            yield from frames
+            return
+        with suppress(_av().FFmpegError, OSError):  # without an index it is heard from where it is
+            container.seek(round(max(0.0, self.start_seconds - _SETTLING_SECONDS) * 1_000_000))
+        for frame in frames:
+            before = self.start_seconds - (frame.time or 0.0)
+            if before < frame.samples / frame.sample_rate:
+                self.surplus = max(0, round(before * frame.sample_rate))
+                yield frame
+                break
+        yield from frames
 
     def _frames(self, container: Any) -> Iterator[Any]:
         stream = container.streams[self.index]

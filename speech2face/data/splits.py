@@ -3,11 +3,28 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Protocol
 
-from speech2face.data.sample import Sample, Split
+from speech2face.data.sample import Split
 from speech2face.errors import Speech2FaceError
 
 SHARES: Mapping[Split, float] = MappingProxyType({"train": 0.8, "val": 0.1, "test": 0.1})
+
+# Of a corpus that has a test split of its own.
+SHARES_WITHOUT_TEST: Mapping[Split, float] = MappingProxyType({"train": 0.9, "val": 0.1})
+
+
+class InSplit(Protocol):
+    """What the check needs to know of a clip."""
+
+    @property
+    def person(self) -> str: ...
+
+    @property
+    def video(self) -> str | None: ...
+
+    @property
+    def split(self) -> Split | None: ...
 
 
 def split_of_person(person: str, *, seed: int = 0, shares: Mapping[Split, float] = SHARES) -> Split:
@@ -33,7 +50,7 @@ def split_of_person(person: str, *, seed: int = 0, shares: Mapping[Split, float]
     return tuple(shares)[-1]  # rounding can leave the position just above the last limit
 
 
-def check_disjoint(samples: Iterable[Sample], path: str | None = None) -> None:
+def check_disjoint(samples: Iterable[InSplit], path: str | None = None) -> None:
     """Raise if a person or a video is in two splits (docs/protocols.md, P0).
 
     Raises:

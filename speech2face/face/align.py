@@ -134,14 +134,25 @@ def face_crop(
     Returns:
         uint8 RGB, `[size, size, 3]`.
     """
+    placed = crop_placement(located, size=size, margin=margin, remove_roll=remove_roll)
+    return warp(check_image(image), placed, size)
+
+
+def crop_placement(
+    located: LocatedFace,
+    *,
+    size: int = 224,
+    margin: float = LOOSE_MARGIN,
+    remove_roll: bool = False,
+) -> Similarity:
+    """Where `face_crop` puts the face: from pixels of the photograph to pixels of the crop."""
     points = located.landmarks
     turn = _levelling(points) if remove_roll else np.eye(2)  # [2, 2], a rotation
     turned = points @ turn.T  # [68, 2]
     lowest, highest = turned.min(axis=0), turned.max(axis=0)  # [2] each
     scale = size / (margin * (highest - lowest).max())
     middle = np.array(LOOSE_MIDDLE) * size - 0.5  # [2], pixels of the crop
-    placed = Similarity(scale * turn, middle - scale * (lowest + highest) / 2)
-    return warp(check_image(image), placed, size)
+    return Similarity(scale * turn, middle - scale * (lowest + highest) / 2)
 
 
 def _levelling(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ class DlibDetector:
         image = check_image(image)
         boxes = self._boxes(image)
         box = self.choose(boxes) if boxes else fallback_box(image)
-        return LocatedFace(box, self._landmarks(image, box), found=bool(boxes))
+        return LocatedFace(box, self.landmarks_in(image, box), found=bool(boxes))
 
     def _boxes(self, image: RGBImage) -> list[Box]:
         factor = -(-max(image.shape[:2]) // DETECTION_SIDE)  # rounded up
@@ -91,7 +91,16 @@ class DlibDetector:
                 return boxes
         return []
 
-    def _landmarks(self, image: RGBImage, box: Box) -> NDArray[np.float64]:
+    def boxes(self, image: RGBImage) -> list[Box]:
+        """All faces in `image`, uint8 RGB `[H, W, 3]`, by the same policy and with the same errors."""
+        return self._boxes(check_image(image))
+
+    def landmarks_in(self, image: RGBImage, box: Box) -> NDArray[np.float64]:
+        """Landmarks of the face in a box that any detector found, (x, y) in pixels, `[68, 2]`.
+
+        Raises:
+            Speech2FaceError: dlib or its model files are missing.
+        """
         rectangle = load_dlib().rectangle(box.left, box.top, box.right, box.bottom)
         parts = self._shape_predictor(image, rectangle).parts()
         return np.array([(point.x, point.y) for point in parts], dtype=np.float64)  # [68, 2]

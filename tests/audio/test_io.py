@@ -581,3 +581,28 @@ def test_tags_of_true_size_and_other_lists_are_no_obstacle(tmp_path: Path) -> No
     assert len(expected) == 16_000
     other = decode(wav_with_tag(b"adtl", 1_900_000_000), speech_only=False).waveform
     np.testing.assert_array_equal(other, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "lag"),
+    [("a.wav", "pcm_s16le", 0), ("a.mp4", "aac", 1024), ("a.mkv", "libopus", 150)],
+)
+def test_a_recording_may_begin_in_the_middle_of_a_file(
+    tmp_path: Path, name: str, codec: str, lag: int
+) -> None:
+    """Of noise, where every place is unlike all others; a codec may delay by a frame of its own."""
+    rate = 48_000 if codec == "libopus" else 16_000
+    coarse = np.random.default_rng(0).normal(size=8 * 4_000) * 0.1  # nothing above 2 kHz
+    sound = signal.resample_poly(coarse, rate // 4_000, 1)
+    path = write_media(tmp_path / name, sound, rate, codec=codec)
+    part = decode(path, start_seconds=3.337, max_seconds=2.5, speech_only=False).waveform
+    heard = signal.resample_poly(coarse, 4, 1)
+    match = signal.correlate(heard, part, mode="valid")  # highest where the part comes from
+    assert len(part) == 40_000
+    assert abs(int(match.argmax()) - round(3.337 * 16_000)) <= lag
+
+
+def test_a_recording_that_begins_after_its_end_is_too_short(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "a.wav", np.ones(16_000) * 0.1, 16_000)
+    with pytest.raises(Speech2FaceError, match="only 0.00 s of sound"):
+        decode(path, start_seconds=5, speech_only=False)
