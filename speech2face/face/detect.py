@@ -92,7 +92,7 @@ class DlibDetector:
         return []
 
     def boxes(self, image: RGBImage) -> list[Box]:
-        """All faces in `image`, uint8 RGB `[H, W, 3]`, by the same policy and with the same errors."""
+        """All faces in `image` `[H, W, 3]`, by the same policy and with the same errors."""
         return self._boxes(check_image(image))
 
     def landmarks_in(self, image: RGBImage, box: Box) -> NDArray[np.float64]:
