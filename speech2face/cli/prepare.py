@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import path, positive_count, seconds
+from speech2face.cli.prepare_videos import (
+    VIDEO_CORPORA,
+    add_video_options,
+    run_add_feature,
+    run_videos,
+)
 from speech2face.errors import Speech2FaceError
 from speech2face.progress import Progress
 
@@ -14,7 +20,7 @@ if TYPE_CHECKING:
     from speech2face.data.sample import Sample
     from speech2face.prepare.pairs import Tools
 
-CORPORA = ("authors-page", "folder", "manifest", "invented")
+CORPORA = ("authors-page", "folder", "manifest", "invented", *VIDEO_CORPORA)
 FACE_ENCODERS = ("dlib", "sface", "vgg-face")
 
 DESCRIPTION = """\
@@ -25,8 +31,13 @@ folder         ROOT/voice/NAME.* and ROOT/face/NAME.*; NAME is PERSON__ANYTHING
 manifest       ROOT is a JSONL file with one sample per line
 invented       synthetic voices and drawn faces, which are first written to ROOT; needs no data
 
+Or make shards of sound and face out of the videos of a corpus, to which features are added with
+--add-feature afterwards. What ROOT holds:
+
+{videos}
+
 If the command was stopped, the same command continues.
-"""
+""".format(videos="\n".join(f"{name:14} {what}" for name, what in VIDEO_CORPORA.items()))
 
 
 def add_parser(subparsers: Any) -> None:
@@ -76,11 +87,15 @@ def add_parser(subparsers: Any) -> None:
         metavar="REASON",
         help="try again the clips that an earlier run left out for this reason; may be repeated",
     )
+    add_video_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare all clips; print how many were used, and how many were left out for which reason."""
+    if arguments.corpus in VIDEO_CORPORA:
+        return run_add_feature(arguments) if arguments.add_feature else run_videos(arguments)
+    _refuse_video_options(arguments)
     from speech2face.prepare.pairs import prepare_pairs
 
     tools, samples = _tools(arguments), _samples(arguments)
@@ -94,6 +109,14 @@ def run(arguments: argparse.Namespace) -> int:
     for reason, number in sorted(reasons.items()):
         print(f"left out, {reason}: {number}")
     return 0
+
+
+def _refuse_video_options(arguments: argparse.Namespace) -> None:
+    """Pairs of files are prepared by one process, with the feature from the first."""
+    if arguments.add_feature or arguments.runner != "serial" or arguments.address:
+        problem = f"the corpus {arguments.corpus} is no corpus of videos"
+        remedy = "leave out --add-feature, --runner and --address, or give one of "
+        raise Speech2FaceError(problem, remedy + ", ".join(VIDEO_CORPORA))
 
 
 def _samples(arguments: argparse.Namespace) -> "list[Sample]":

@@ -48,6 +48,7 @@ SHARD_SIZE = 64  # clips per shard, rejected ones included
 PACKAGES = ("av", "dlib-bin", "numpy", "onnxruntime", "pillow", "torch")  # may change results
 HEADER_SIZE = 512  # bytes before the content of each member of a tar file
 
+_NEW = ".new"  # a shard that is about to take the place of the one of its number
 _REMEDY = "remove this folder and run the command again"
 _SHARD = re.compile(r"shard-(\d{5,})\.json")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,59}")
@@ -153,17 +154,7 @@ class Store:
         if name not in place.members:
             problem = f"a record has no {name!r}; it has {sorted(place.members)}"
             raise Speech2FaceError(problem, _REMEDY, str(place.shard))
-        offset, size = place.members[name]
-        try:
-            with place.shard.open("rb") as file:
-                file.seek(offset)
-                content = file.read(size)
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror})"
-            raise Speech2FaceError(problem, _REMEDY, str(place.shard)) from error
-        if len(content) < size:
-            raise Speech2FaceError("is cut off", _REMEDY, str(place.shard))
-        return content
+        return _content(place.shard, *place.members[name])
 
     def fill(
         self,
@@ -252,6 +243,15 @@ class Store:
         if _path(self.folder, number, ".json").is_file():
             self._read_ledger(number)
 
+    def shards_without(self, member: str) -> list[int]:
+        """Numbers of the shards of which not every record has this member, such as "png"."""
+        lacking = {
+            int(place.shard.stem.removeprefix("shard-"))
+            for place in self._places.values()
+            if member not in place.members
+        }
+        return sorted(lacking)
+
     def _fill_shards(
         self, plan: Plan[T], each: Callable[[Iterable[T]], Iterator[Record | Rejected]]
     ) -> Iterator[Outcome[T]]:
@@ -282,7 +282,7 @@ class Store:
         record = read_json_object(ledger, remedy=_REMEDY)
         if record.get("format") != FORMAT:
             raise Speech2FaceError("this shard is of another version", _REMEDY, str(ledger))
-        shard = _path(self.folder, number, ".tar")
+        shard = _tar_of(self.folder, number, record)
         try:
             if not shard.is_file() or shard.stat().st_size != record["size"]:
                 return  # the shard is ignored, and its number is used again
@@ -311,33 +311,113 @@ def write_shard(
     """
     ledger_path, shard = _path(folder, number, ".json"), _path(folder, number, ".tar")
     ledger_path.unlink(missing_ok=True)  # of a shard that was not whole
+    ledger = _write_tar(shard, number, computed) | {
+        "fingerprint": fingerprint,
+        "made_with": versions() | {"processor": _processor()},
+    }
+    write_whole(ledger_path, (json.dumps(ledger) + "\n").encode())
+
+
+def rewrite_shard(
+    folder: Path,
+    number: int,
+    add: Callable[[Mapping[str, bytes]], Record],
+    made_with: Mapping[str, str],
+) -> int:
+    """Write a whole shard anew, with further members in each record; returns how many records.
+
+    What stops this, at any moment, leaves the shard whole, as it was or as it becomes: the new tar
+    file lies beside the old one when the new ledger is written, and a reader takes the one that
+    the ledger describes.
+
+    Args:
+        folder: of the store.
+        number: of a shard that is whole.
+        add: makes the new members of the members that a record has.
+        made_with: what the ledger tells about them, beside what it told before.
+    """
+    ledger_path, shard = _path(folder, number, ".json"), _path(folder, number, ".tar")
+    old = read_json_object(ledger_path, remedy=_REMEDY)
+    before = _tar_of(folder, number, old)
+    computed: dict[str, Record | Rejected] = {}
+    names: set[str] = set()
+    for row in old["rows"]:
+        members = {name: _content(before, start, size) for name, start, size in row["members"]}
+        added = add(members)
+        names |= added.keys()
+        computed[row["key"]] = {**members, **added}
+    for row in old["rejected"]:
+        computed[row["key"]] = Rejected(row["reason"], row["detail"])
+    if before != shard:
+        os.replace(before, shard)
+    new = _path(folder, number, _NEW)
+    ledger = _write_tar(new, number, computed) | {
+        "fingerprint": old["fingerprint"],
+        "made_with": old["made_with"],
+        "added": old.get("added", {}) | {name: dict(made_with) for name in sorted(names)},
+    }
+    write_whole(ledger_path, (json.dumps(ledger) + "\n").encode())
+    os.replace(new, shard)
+    return len(old["rows"])
+
+
+def _write_tar(
+    path: Path, number: int, computed: Mapping[str, Record | Rejected]
+) -> dict[str, Any]:
+    """Write the tar file of a shard; returns what its ledger says about it."""
     rows: list[dict[str, Any]] = []
-    with whole_file(shard) as temporary:
+    with whole_file(path) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for key, result in computed.items():
                 if not isinstance(result, Rejected):
                     stem = f"{number:05d}-{len(rows):05d}"
                     rows.append({"key": key, "members": _add_record(tar, stem, result)})
-        with temporary.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = temporary.stat().st_size
+        digest, size = _sha256(temporary), temporary.stat().st_size
     rejected = [
         {"key": key, "reason": result.reason, "detail": result.detail}
         for key, result in computed.items()
         if isinstance(result, Rejected)
     ]
-    ledger = {
+    return {
         "format": FORMAT,
-        "fingerprint": fingerprint,
         "size": size,
         "sha256": digest,
         "n_records": len(rows),
         "rows": rows,
         "rejected": rejected,
         "reasons": dict(sorted(Counter(row["reason"] for row in rejected).items())),
-        "made_with": _versions(PACKAGES) | {"processor": _processor()},
     }
-    write_whole(ledger_path, (json.dumps(ledger) + "\n").encode())
+
+
+def _tar_of(folder: Path, number: int, ledger: Mapping[str, Any]) -> Path:
+    """The tar file that a ledger describes: the new one, if `rewrite_shard` was stopped there."""
+    new = _path(folder, number, _NEW)
+    if new.is_file() and _sha256(new) == ledger.get("sha256"):
+        return new
+    return _path(folder, number, ".tar")
+
+
+def _content(shard: Path, start: int, size: int) -> bytes:
+    """One member of a tar file.
+
+    Raises:
+        Speech2FaceError: the file cannot be read, or is cut off.
+    """
+    try:
+        with shard.open("rb") as file:
+            file.seek(start)
+            content = file.read(size)
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise Speech2FaceError(problem, _REMEDY, str(shard)) from error
+    if len(content) < size:
+        raise Speech2FaceError("is cut off", _REMEDY, str(shard))
+    return content
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def is_news(computed: Mapping[str, Record | Rejected], known: Mapping[str, Rejected]) -> bool:
@@ -368,7 +448,7 @@ def fingerprint_of(tools: Mapping[str, object], packages: Sequence[str] = PACKAG
         tools: names and settings of the tools as plain values; for weights their SHA-256.
         packages: distributions whose versions may change what the tools compute.
     """
-    described = {"tools": dict(tools), "versions": _versions(packages)}
+    described = {"tools": dict(tools), "versions": versions(packages)}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
@@ -406,17 +486,15 @@ def _as_bytes(value: NDArray[Any] | bytes) -> bytes:
     return file.getvalue()
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str | None]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
     """Versions of this package, of Python and of other packages; None if one is not installed."""
-    versions: dict[str, str | None] = {
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}"
-    }
+    found: dict[str, str | None] = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for package in ("speech2face", *packages):
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+            found[package] = None
+    return found
 
 
 def _processor() -> str:

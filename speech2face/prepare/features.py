@@ -1,0 +1,88 @@
+"""Face features of clips that are prepared, computed from the pictures in the shards.
+
+This pass needs no video. So a recogniser can be chosen after the videos were decoded, and even
+after they were deleted. The new member of a record has the name of the feature, such as
+`dlib_resnet_v1.npy`.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from speech2face.data.members import MemberWork, add_members
+from speech2face.data.store import versions
+from speech2face.errors import Speech2FaceError
+from speech2face.face.detect import Box, DlibDetector, LocatedFace
+from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
+from speech2face.models.hub import sha256_of
+from speech2face.prepare.talk import open_prepared
+from speech2face.runners.contract import Runner
+
+EncoderName = Literal["dlib", "sface", "vgg-face"]
+"""Recognisers by the names of the command line."""
+
+
+@dataclass(frozen=True)
+class FeatureWork:
+    """Computes the feature of a record; every process loads the recogniser once."""
+
+    encoder: EncoderName
+    weights: Path | None = None  # of vgg-face
+
+    def __call__(self, members: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:
+        """`{name of the feature: [D] float32}` of the members of a record."""
+        encoder = load_encoder(self.encoder, self.weights)
+        picture = np.asarray(Image.open(io.BytesIO(members["jpg"])).convert("RGB"))
+        landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
+        located = LocatedFace(_box_around(landmarks), landmarks.astype(np.float64), found=True)
+        return {encoder.name: encoder.encode_located([picture], [located])[0]}
+
+
+def add_feature(folder: Path, work: FeatureWork, run: Runner) -> Iterator[int]:
+    """Add a feature to all records that lack it; yields the number of records of each shard.
+
+    Raises:
+        Speech2FaceError: there are no prepared clips, the recogniser cannot be loaded, or another
+            process writes into the folder.
+    """
+    store = open_prepared(folder)
+    name = load_encoder(work.encoder, work.weights).name
+    made_with = {package: str(version) for package, version in versions().items()}
+    if work.weights is not None:
+        made_with["weights"] = sha256_of(work.weights.read_bytes())
+    yield from add_members(store, name, MemberWork(folder, work, made_with), run)
+
+
+@cache
+def load_encoder(name: EncoderName, weights: Path | None) -> FaceEncoder:
+    """A recogniser by its name on the command line.
+
+    Raises:
+        Speech2FaceError: its packages or its weights are missing.
+    """
+    detector = DlibDetector()
+    if name == "dlib":
+        return DlibFaceEncoder(detector)
+    if name == "sface":
+        from speech2face.face.sface import SFaceEncoder
+
+        return SFaceEncoder(detector)
+    from speech2face.face.vgg_face import VGGFaceEncoder, load_vgg_face
+
+    if weights is None:
+        raise Speech2FaceError("vgg-face needs its weights", "add --vgg-face FILE")
+    return VGGFaceEncoder(load_vgg_face(weights), detector)
+
+
+def _box_around(landmarks: NDArray[np.floating]) -> Box:
+    """The smallest box that holds all points, in whole pixels."""
+    left, top = np.floor(landmarks.min(axis=0)).astype(int)
+    right, bottom = np.ceil(landmarks.max(axis=0)).astype(int)
+    return Box(int(left), int(top), int(right), int(bottom))
