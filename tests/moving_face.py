@@ -24,6 +24,8 @@ def write_talk(
     codec: str = "libx264",
     sample_rate: int = 16_000,
     audio_codec: str = "aac",
+    preset: str = "ultrafast",
+    detail: int = 40,
     seed: int = 0,
 ) -> Path:
     """A video in which each face sways around its place, over noise; the suffix is the container.
@@ -33,10 +35,12 @@ def write_talk(
         voice: `[L]` in [-1, 1]; None for a video without sound.
         side: of each face in pixels.
         keyframe_every: frames from one keyframe to the next.
+        preset: of H.264; slower ones take longer to write, and to read.
+        detail: of the background; size of its spots in pixels.
     """
     width, height = size
     chance = np.random.default_rng(seed)
-    coarse = chance.integers(60, 190, (height // 40, width // 40, 3), dtype=np.uint8)
+    coarse = chance.integers(60, 190, (height // detail, width // detail, 3), dtype=np.uint8)
     ground = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
     small = [np.asarray(Image.fromarray(face).resize((side, side))) for face, _, _ in faces]
     with av.open(str(path), "w") as container:
@@ -45,7 +49,7 @@ def write_talk(
         video.codec_context.thread_count = 1
         video.codec_context.gop_size = keyframe_every
         if codec == "libx264":
-            video.options = {"preset": "ultrafast", "crf": "23", "sc_threshold": "0"}
+            video.options = {"preset": preset, "crf": "23", "sc_threshold": "0"}
         sound = container.add_stream(audio_codec, rate=sample_rate) if voice is not None else None
         if sound is not None:
             sound.layout = "mono"

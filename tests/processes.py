@@ -127,6 +127,27 @@ def handles(process: int, number: signal.Signals) -> bool:
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
+def descendants(process: int) -> list[tuple[int, str]]:
+    """Every living process that a process started, by way of others too, with its command line."""
+    found: list[tuple[int, str]] = []
+    parents: dict[int, int] = {}
+    lines: dict[int, str] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            after_name = (path / "stat").read_text().rpartition(")")[2].split()
+            lines[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
+        except OSError:  # it has ended
+            continue
+        parents[int(path.name)] = int(after_name[1])
+    for pid, line in lines.items():
+        above = pid
+        while above in parents and above != process:
+            above = parents[above]
+        if above == process and pid != process:
+            found.append((pid, line))
+    return found
+
+
 def contents(folder: Path, wanted: Callable[[Path], bool] = lambda path: True) -> dict[str, bytes]:
     """Every file below a folder, by its relative name."""
     return {

@@ -62,12 +62,12 @@ def frames_near_middle(
             end = _seconds_of(container, stream)
         middle = (start + end) / 2
         n_frames = 0
-        for frame in _keyframes(container, stream, start, middle, end):
+        for seconds, frame in _keyframes(container, stream, start, middle, end):
             n_frames += 1
-            yield _frame(frame)
-        for frame in _decoded(container, stream, middle, only_keyframes=False):
-            if frame.time >= middle - 1e-3:
-                yield _frame(frame)
+            yield _frame(frame, seconds)
+        for seconds, frame in _decoded(container, stream, middle):
+            if seconds >= middle - 1e-3:
+                yield _frame(frame, seconds)
                 return
         if n_frames == 0:
             problem = f"holds no picture from {start:.2f} to {end:.2f} s that can be decoded"
@@ -76,47 +76,67 @@ def frames_near_middle(
 
 def _keyframes(
     container: Any, stream: Any, start: float, middle: float, end: float
-) -> Iterator[Any]:
-    """Keyframes of a clip: the last before its middle, those that follow, then earlier ones."""
-    before_middle: float | None = None
+) -> Iterator[tuple[float, Any]]:
+    """Keyframes of a clip with their time: the last before its middle, later ones, earlier ones."""
+    first: float | None = None
     n_frames = 0
-    for frame in _decoded(container, stream, middle, only_keyframes=True):
-        if frame.time > end or n_frames == MAX_KEYFRAMES:
+    for seconds, frame in _decoded_keyframes(container, stream, middle):
+        if seconds > end or n_frames == MAX_KEYFRAMES:
             break
-        if frame.time < start:
-            continue
-        if before_middle is None:
-            before_middle = frame.time
-        n_frames += 1
-        yield frame
-    if before_middle is None or before_middle <= start:
-        return
-    for frame in _decoded(container, stream, start, only_keyframes=True):
-        if frame.time >= before_middle or n_frames == MAX_KEYFRAMES:
-            return
-        if frame.time >= start:
+        if seconds >= start:
+            first = seconds if first is None else first
             n_frames += 1
-            yield frame
-
-
-def _decoded(container: Any, stream: Any, seconds: float, *, only_keyframes: bool) -> Iterator[Any]:
-    """Frames of known time, from the last keyframe that is not after `seconds`."""
-    av = _av()
-    stream.codec_context.skip_frame = "NONKEY" if only_keyframes else "DEFAULT"
-    with suppress(av.FFmpegError, OSError):  # a container without an index: from where it stands
-        container.seek(max(0, round(seconds * _MICROSECONDS)))
-    packets = container.demux(stream)
-    while True:
-        try:
-            frames = next(packets).decode()
-        except StopIteration:
+            yield seconds, frame
+    if first is None or first <= start:
+        return
+    for seconds, frame in _decoded_keyframes(container, stream, start):
+        if seconds >= first or n_frames == MAX_KEYFRAMES:
             return
-        except (av.FFmpegError, OSError, ValueError):  # of one packet: the next may be good
+        if seconds >= start:
+            n_frames += 1
+            yield seconds, frame
+
+
+def _decoded_keyframes(container: Any, stream: Any, seconds: float) -> Iterator[tuple[float, Any]]:
+    """Keyframes with their time, from the last that is not after `seconds`.
+
+    The decoder is told after each that nothing follows: else it waits for the pictures that come
+    next, which may refer to it.
+    """
+    decoder = stream.codec_context
+    _seek(container, seconds)
+    for packet in _packets(container, stream):
+        if not (packet.is_keyframe and packet.pts is not None):
             continue
-        yield from (frame for frame in frames if frame.time is not None)
+        with suppress(_av().FFmpegError, OSError, ValueError):  # the next may be good
+            frames = packet.decode() or decoder.decode(None)
+            decoder.flush_buffers()
+            yield from ((float(packet.pts * packet.time_base), frame) for frame in frames[:1])
 
 
-def _frame(frame: Any) -> Frame:
+def _decoded(container: Any, stream: Any, seconds: float) -> Iterator[tuple[float, Any]]:
+    """Pictures of known time, from the last keyframe on that is not after `seconds`."""
+    stream.codec_context.flush_buffers()
+    _seek(container, seconds)
+    for packet in _packets(container, stream):
+        with suppress(_av().FFmpegError, OSError, ValueError):
+            for frame in packet.decode():
+                if frame.time is not None:
+                    yield frame.time, frame
+
+
+def _seek(container: Any, seconds: float) -> None:
+    with suppress(_av().FFmpegError, OSError):  # a container without an index: from where it stands
+        container.seek(max(0, round(seconds * _MICROSECONDS)))
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets of the video, as far as the container can be read."""
+    with suppress(_av().FFmpegError, OSError, ValueError):
+        yield from container.demux(stream)
+
+
+def _frame(frame: Any, seconds: float) -> Frame:
     """A decoded frame as RGB, upright and of bounded size."""
     width, height = frame.width, frame.height
     if width * height > MAX_PIXELS or min(width, height) < MIN_SIDE:
@@ -129,7 +149,7 @@ def _frame(frame: Any) -> Frame:
     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # counter-clockwise, as numpy turns
     if turns % 2:
         width, height = height, width
-    return Frame(np.ascontiguousarray(np.rot90(rgb, turns)), float(frame.time), width, height)
+    return Frame(np.ascontiguousarray(np.rot90(rgb, turns)), float(seconds), width, height)
 
 
 def _seconds_of(container: Any, stream: Any) -> float:

