@@ -3,9 +3,9 @@
     python benchmarks/prepare.py                       one JSON record a line
     python benchmarks/prepare.py --photos FOLDER       also how landmarks depend on the detector
 
-The videos are made on the spot: 1280 x 720, 25 pictures a second, 3 to 6 s, H.264 of ordinary quality
-with two seconds between keyframes, in which a face of the embedded model moves over a detailed
-background, with synthetic speech as AAC. `cpu_ms` is the time of all threads of this process, for
+The videos are made on the spot: 1280 x 720, 25 pictures a second, 3 to 6 s, H.264 with two seconds
+between keyframes, about one megabit a second. In them a face of the embedded model moves over a
+detailed background, with synthetic speech as AAC. `cpu_ms` is the time of all threads of this process, for
 one clip. Clips a second are counted when every worker has done its first shard, so starting does
 not count; they mean something only where no other work is on the machine.
 
@@ -27,27 +27,24 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))  # for the videos
-
-from moving_face import write_talk  # noqa: E402
-
-import speech2face  # noqa: E402
-from speech2face.audio.io import decode  # noqa: E402
-from speech2face.data import authors_page  # noqa: E402
-from speech2face.data.store import Rejected  # noqa: E402
-from speech2face.data.talking_clip import Corpus, TalkingClip  # noqa: E402
-from speech2face.face.align import crop_placement, warp  # noqa: E402
-from speech2face.face.detect import DlibDetector  # noqa: E402
-from speech2face.face.image import open_image  # noqa: E402
-from speech2face.face.landmarks import EXOCANTHION_LEFT, EXOCANTHION_RIGHT  # noqa: E402
-from speech2face.face.video import frames_near_middle  # noqa: E402
-from speech2face.face.yunet import YuNet  # noqa: E402
-from speech2face.prepare.clip import CROP_SIZE, ClipWork  # noqa: E402
-from speech2face.prepare.face_finder import FaceFinder  # noqa: E402
-from speech2face.prepare.talk import prepare_talk  # noqa: E402
-from speech2face.runners import processes  # noqa: E402
+import speech2face
+from speech2face.audio.io import decode
+from speech2face.data import authors_page
+from speech2face.data.store import Rejected
+from speech2face.data.talking_clip import Corpus, TalkingClip
+from speech2face.face.align import crop_placement, warp
+from speech2face.face.detect import DlibDetector
+from speech2face.face.image import open_image
+from speech2face.face.landmarks import EXOCANTHION_LEFT, EXOCANTHION_RIGHT
+from speech2face.face.video import frames_near_middle
+from speech2face.face.yunet import YuNet
+from speech2face.prepare.clip import CROP_SIZE, ClipWork
+from speech2face.prepare.face_finder import FaceFinder
+from speech2face.prepare.talk import prepare_talk
+from speech2face.runners import processes
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+TESTS = Path(__file__).parents[1] / "tests"  # where videos of faces that move are made
 N_VIDEOS = 12
 REPEATS = 3
 COPIES = 8  # clips of each video, for the runners
@@ -57,6 +54,9 @@ FRAMES_BETWEEN_KEYFRAMES = 50
 
 def write_videos(folder: Path) -> list[Path]:
     """Videos of invented people; nobody is in them."""
+    sys.path.append(str(TESTS))
+    from moving_face import write_talk
+
     model = speech2face.load_model()
     files = []
     for number in range(N_VIDEOS):
