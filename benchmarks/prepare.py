@@ -5,9 +5,9 @@
 
 The videos are made on the spot: 1280 x 720, 25 pictures a second, 3 to 6 s, H.264 with two seconds
 between keyframes, about one megabit a second. In them a face of the embedded model moves over a
-detailed background, with synthetic speech as AAC. `cpu_ms` is the time of all threads of this process, for
-one clip. Clips a second are counted when every worker has done its first shard, so starting does
-not count; they mean something only where no other work is on the machine.
+detailed background, with synthetic speech as AAC. `cpu_ms` is the time of all threads of this
+process, for one clip. Clips a second are counted when every worker has done its first shard, so
+starting does not count; they mean something only where no other work is on the machine.
 
 FOLDER holds the prepared clips of the paper's page. Photographs of train and val are read; the
 landmarks in the box that is made of YuNet's are compared with those in dlib's own, in parts of the
