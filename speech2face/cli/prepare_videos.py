@@ -59,14 +59,15 @@ def run_videos(arguments: argparse.Namespace) -> int:
     from speech2face.prepare.talk import prepare_talk
 
     run = runner_of(arguments)
-    corpus = import_module(f"speech2face.data.{arguments.corpus}").read(arguments.root)
+    root = arguments.root.absolute()  # the workers of a cluster have other working folders
+    corpus = import_module(f"speech2face.data.{arguments.corpus}").read(root)
     reasons: Counter[str] = Counter(row.rejected.reason for row in corpus.rejected)
     n_clips = 0
     with Progress(len(corpus.clips)) as progress:
         for outcome in prepare_talk(
             arguments.corpus,
             corpus,
-            arguments.out,
+            arguments.out.absolute(),
             ClipWork(arguments.detector),
             run,
             shard_size=arguments.shard_size,
@@ -88,10 +89,11 @@ def run_add_feature(arguments: argparse.Namespace) -> int:
     """Add a feature to the records of a folder; print to how many."""
     from speech2face.prepare.features import FeatureWork, add_feature
 
-    work = FeatureWork(arguments.face_encoder, arguments.vgg_face)
+    weights = arguments.vgg_face and arguments.vgg_face.absolute()
+    work = FeatureWork(arguments.face_encoder, weights)
     n_records = 0
     with Progress(unit="clips") as progress:
-        for number in add_feature(arguments.out, work, runner_of(arguments)):
+        for number in add_feature(arguments.out.absolute(), work, runner_of(arguments)):
             n_records += number
             _advance(progress, number)
     print(f"{arguments.out}: the feature of {arguments.face_encoder} added to {n_records} clips")

@@ -63,6 +63,19 @@ def test_videos_become_shards_and_features_are_added_afterwards(
     assert capsys.readouterr().out == f"{out}: the feature of dlib added to {len(GOOD)} clips\n"
 
 
+@pytest.mark.slow
+def test_a_cluster_writes_where_the_command_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    write_videos(tmp_path / "world")
+    monkeypatch.chdir(tmp_path)
+    line = ["prepare", "videos", "world", "out", "--runner", "ray", "--workers", "1"]
+    assert main(line) == 0
+    assert main([*line, "--add-feature"]) == 0
+    assert len(list((tmp_path / "out").glob("shard-*.json"))) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
