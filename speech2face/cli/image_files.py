@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speech2face import Face, Speech2FaceError, __version__
-from speech2face.files import whole_file
-from speech2face.inference.pipeline import ModelCard
+from speech2face import Speech2FaceError
+from speech2face.files import write_whole
+from speech2face.inference.png import png_of
 from speech2face.models.hub import sha256_of
 from speech2face.progress import Progress
 
@@ -125,26 +125,9 @@ def refuse_existing(paths: Sequence[Path], file: str, *, force: bool) -> None:
             raise Speech2FaceError(f"{path} exists already", remedy, file)
 
 
-def png_text(notice: str, face: Face, card: ModelCard) -> dict[str, str]:
-    """The text inside an image: what it shows, which model made it, and with which exaggeration."""
-    return {
-        "Description": notice,
-        "Software": f"speech2face {__version__}",
-        "Model": card.name,
-        "Model SHA-256": card.sha256,
-        "Exaggeration": f"{face.exaggeration:g}",
-    }
-
-
 def write_png(destination: Path, image: Any, text: dict[str, str]) -> None:
     """Write an image with text inside it. The file is complete or absent."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    for key, value in text.items():
-        info.add_itxt(key, value)
-    with whole_file(destination) as temporary:
-        image.save(temporary, format="PNG", pnginfo=info)
+    write_whole(destination, png_of(image, text))
 
 
 def _reason(error: Exception) -> str:

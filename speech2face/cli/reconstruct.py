@@ -2,25 +2,22 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from speech2face import Face, Pipeline, load_model
+from speech2face import Pipeline, load_model
 from speech2face.audio.io import MAX_SECONDS
 from speech2face.cli.arguments import count, exaggeration, file_name, seed
 from speech2face.cli.image_files import (
     STANDARD_INPUT,
     each_file,
     image_names,
-    png_text,
     refuse_existing,
     writable_folder,
     write_png,
 )
-
-NOTICE = "a face consistent with the voice, not the speaker's face"
-AGE = "how old the face looks is no estimate of the speaker's age"
+from speech2face.inference.png import NOTICE, png_text
+from speech2face.inference.telling import AGE, facts_of
 
 DESCRIPTION = f"""\
 Make {NOTICE}.
@@ -124,26 +121,5 @@ def _reconstruct_one(
         "voice": voice,
         "image": str(destination),
         "likely": [str(path) for path in likely],
-        "seconds": round(face.seconds, 3),
-        "seconds_searched": round(face.seconds_searched, 3),
-        "exaggeration": face.exaggeration,
-        "truncated": face.truncated,
-        "damaged": face.damaged,
-        "landmarks": [[round(float(x), 2), round(float(y), 2)] for x, y in face.landmarks],
-        "notes": list(_notes(face)),
-        "model": pipeline.card.name,
-        "model_sha256": pipeline.card.sha256,
-        "what": NOTICE,
-        "age": AGE,
+        **facts_of(face, pipeline.card),
     }
-
-
-def _notes(face: Face) -> Iterable[str]:
-    """What the user should know about this voice, for example that only a part could be used."""
-    yield from face.notes
-    if face.truncated:
-        problem = f"only the first {face.seconds:.0f} s of speech were used"
-        yield f"{problem}; to use another part, cut it out and give it instead"
-    if face.damaged:
-        problem = f"parts could not be decoded; {face.seconds:.1f} s were used"
-        yield f"{problem}; copy or record it again if that is too little"

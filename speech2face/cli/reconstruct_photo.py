@@ -8,11 +8,11 @@ from speech2face.cli.arguments import exaggeration, file_name
 from speech2face.cli.image_files import (
     each_file,
     image_names,
-    png_text,
     refuse_existing,
     writable_folder,
     write_png,
 )
+from speech2face.inference.png import png_text
 
 if TYPE_CHECKING:
     from speech2face.inference.photo import PhotoPipeline
