@@ -1,0 +1,373 @@
+// The page: what a visitor does, and what becomes of it.
+
+import { Model } from "./model.js";
+import { cardPng, facePng, save } from "./pictures.js";
+import { Portrait, blended, paint } from "./portrait.js";
+import { Recorder } from "./recorder.js";
+import { VoiceError } from "./recording.js";
+import { decoded } from "./sound_file.js";
+import { Spectrogram } from "./spectrogram.js";
+import { LANGUAGES, preferredLanguage, remember, say, speak } from "./words.js";
+
+const SAMPLES = ["slt", "rms", "awb", "kal16"];
+const NAMES = ["A", "B"]; // of the two voices
+const N_LIKELY = 6; // in the strip
+const STRIP_DELAY = 180; // ms without a change, after which the strip is drawn again
+
+const $ = (id) => document.getElementById(id);
+const model = new Model();
+const portrait = new Portrait(model, $("picture"), $("marks"));
+const spectrogram = new Spectrogram($("spectrogram"));
+
+const voices = [null, null]; // {feature, seconds, ...} as the model heard them
+let active = 0; // the voice that the next recording becomes
+let likely = null; // number of the equally likely face that is shown, or null
+let contract = null;
+let recorder = null;
+let message = ["loading", {}]; // what the status says, so that it can be said in another language
+let notes = [];
+
+const loaded = model.load().then((found) => (contract = found));
+
+// ---------------------------------------------------------------- the face
+
+function feature() {
+  const [first, second] = voices;
+  if (first && second) return blended(first.feature, second.feature, Number($("blend").value));
+  return (first ?? second)?.feature ?? null;
+}
+
+function view() {
+  return { feature: feature(), exaggeration: Number($("exaggeration").value), likely };
+}
+
+/** Show the face that fits the present settings; `formed` lets it move there. */
+async function showFace({ formed = false } = {}) {
+  if (feature() === null) return;
+  document.body.dataset.face = "";
+  const drawn = formed ? portrait.form(view(), contract.exaggerations[0]) : portrait.show(view());
+  describeFace();
+  await drawn;
+}
+
+function describeFace() {
+  const [first, second] = voices;
+  const blend = Number($("blend").value);
+  const isBetween = first && second && blend > 0 && blend < 1;
+  const name = NAMES[first && !(second && blend === 1) ? 0 : 1];
+  const words = isBetween ? say("face_between") : say("face_of", { voice: name });
+  if (feature() !== null) $("picture").setAttribute("aria-label", words);
+  $("exaggeration-value").textContent = Number($("exaggeration").value).toFixed(2);
+}
+
+let stripTimer = 0;
+function drawStripSoon() {
+  clearTimeout(stripTimer);
+  stripTimer = setTimeout(drawStrip, STRIP_DELAY);
+}
+
+async function drawStrip() {
+  const { feature: heard, exaggeration } = view();
+  if (heard === null || document.body.dataset.state === "recording") return;
+  const faces = await model.likely(heard, exaggeration, N_LIKELY);
+  [...$("likely").children].forEach((button, i) => {
+    paint(button.firstElementChild, faces[i].pixels);
+    button.disabled = false;
+  });
+}
+
+async function drawSlots() {
+  const exaggeration = Number($("exaggeration").value);
+  for (const [i, voice] of voices.entries()) {
+    const slot = $(`slot-${i}`);
+    slot.setAttribute("aria-pressed", String(i === active));
+    slot.toggleAttribute("data-filled", voice !== null);
+    slot.setAttribute("aria-label", say(voice ? "voice" : "voice_empty", { voice: NAMES[i] }));
+    if (voice) paint(slot.firstElementChild, (await model.draw(voice.feature, exaggeration)).pixels);
+  }
+}
+
+// ---------------------------------------------------------------- voices
+
+/** Take a voice that was heard into the active place. */
+async function settle(found) {
+  voices[active] = found;
+  likely = null;
+  markLikely();
+  $("blend").value = active;
+  for (const id of ["exaggeration", "save-face", "save-card"]) $(id).disabled = false;
+  $("blend").disabled = !(voices[0] && voices[1]);
+  $("seconds").textContent = found.seconds.toFixed(1);
+  const truncated = found.truncated ? [["truncated", { seconds: found.seconds.toFixed(0) }]] : [];
+  await showFace({ formed: true });
+  await drawSlots();
+  tell("settled", { seconds: found.seconds.toFixed(1) }, [...found.notes, ...truncated]);
+  setState("settled");
+  drawStripSoon();
+}
+
+/** Run something that may refuse a voice; the reason is shown, and what was there stays. */
+async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof VoiceError)) console.error(error);
+    const known = error instanceof VoiceError;
+    tell(known ? error.code : "failed", known ? error.values : {});
+    setState("refused");
+    if (feature() !== null) showFace();
+  }
+}
+
+async function openSound(content, pressed = null) {
+  if (recorder !== null) return;
+  markSample(pressed);
+  await attempt(async () => {
+    setState("hearing");
+    tell("hearing");
+    await loaded;
+    const { channels, rate } = await decoded(content, contract.recording.max_channels);
+    spectrogram.paintWhole(channels[0], rate);
+    await settle(await model.hear(channels, rate));
+  });
+}
+
+async function record() {
+  if (recorder !== null) return recorder.stop();
+  markSample(null);
+  await attempt(async () => {
+    setState("hearing");
+    tell("asking");
+    await loaded;
+    recorder = new Recorder(model, contract.recording);
+    try {
+      const found = await recorder.record({ onStart: listen, onSound, onHeard });
+      setState("hearing");
+      tell("hearing");
+      await settle(found);
+    } finally {
+      recorder = null;
+      $("level").style.transform = "";
+      sayRecord();
+    }
+  });
+}
+
+function listen() {
+  setState("recording");
+  tell("listening");
+  spectrogram.clear();
+  $("seconds").textContent = "0.0";
+  sayRecord();
+}
+
+function onSound(levels, loudness) {
+  spectrogram.add(levels);
+  $("level").style.transform = `scaleX(${loudness.toFixed(3)})`;
+}
+
+/** The face forms while somebody speaks. */
+function onHeard(found) {
+  $("seconds").textContent = found.seconds.toFixed(1);
+  document.body.dataset.face = "";
+  likely = null;
+  markLikely();
+  const exaggeration = Number($("exaggeration").value);
+  portrait.form({ feature: found.feature, exaggeration, likely }, contract.exaggerations[0]);
+}
+
+// ---------------------------------------------------------------- words
+
+function tell(key, values = {}, further = []) {
+  message = [key, values];
+  notes = further;
+  $("status").textContent = [message, ...notes].map(([one, given]) => say(one, given)).join(" ");
+}
+
+function setState(state) {
+  document.body.dataset.state = state;
+}
+
+function sayRecord() {
+  $("record").lastElementChild.textContent = say(recorder === null ? "record" : "stop");
+}
+
+async function useLanguage(language) {
+  await speak(language);
+  $("language").value = language;
+  [...$("samples").children].forEach((button, i) => {
+    button.textContent = say("sample", { number: i + 1 });
+  });
+  [...$("likely").children].forEach((button, i) => {
+    button.setAttribute("aria-label", say("likely_face", { number: i + 1 }));
+  });
+  tell(...message, notes);
+  sayRecord();
+  describeFace();
+  for (const [i, voice] of voices.entries()) {
+    $(`slot-${i}`).setAttribute("aria-label", say(voice ? "voice" : "voice_empty", { voice: NAMES[i] }));
+  }
+}
+
+// ---------------------------------------------------------------- what is marked
+
+function markSample(pressed) {
+  for (const button of $("samples").children) {
+    button.setAttribute("aria-pressed", String(button === pressed));
+  }
+}
+
+function markLikely() {
+  [...$("likely").children].forEach((button, i) => {
+    button.setAttribute("aria-pressed", String(i === likely));
+  });
+}
+
+// ---------------------------------------------------------------- what can be pressed
+
+function addButtons() {
+  for (const name of SAMPLES) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-pressed", "false");
+    button.onclick = () => attempt(async () => openSound(await sampleVoice(name), button));
+    $("samples").append(button);
+  }
+  for (let i = 0; i < N_LIKELY; i++) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.disabled = true;
+    button.setAttribute("aria-pressed", "false");
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 128;
+    button.append(canvas);
+    button.onclick = () => {
+      likely = likely === i ? null : i;
+      markLikely();
+      showFace();
+    };
+    $("likely").append(button);
+  }
+}
+
+async function sampleVoice(name) {
+  const file = `voices/${name}.ogg`;
+  const answer = await fetch(file).catch(() => null);
+  if (!answer?.ok) throw new VoiceError("not_loaded", { file });
+  return answer.arrayBuffer();
+}
+
+function addEvents() {
+  $("record").onclick = record;
+  $("choose").onclick = () => $("file").click();
+  $("file").onchange = async ({ target }) => {
+    if (target.files.length) await openSound(await target.files[0].arrayBuffer());
+    target.value = "";
+  };
+  $("exaggeration").oninput = () => {
+    showFace();
+    drawStripSoon();
+  };
+  $("exaggeration").onchange = drawSlots;
+  $("blend").oninput = () => {
+    showFace();
+    drawStripSoon();
+  };
+  for (const i of [0, 1]) $(`slot-${i}`).onclick = () => chooseSlot(i);
+  $("landmarks").onchange = ({ target }) =>
+    document.body.toggleAttribute("data-landmarks", target.checked);
+  $("save-face").onclick = saveFace;
+  $("save-card").onclick = saveCard;
+  $("about-open").onclick = () => $("about").showModal();
+  $("language").onchange = ({ target }) => {
+    remember(target.value);
+    useLanguage(target.value);
+  };
+  addDropping();
+}
+
+/** Make a place the active one; if there is a voice in it, show its face. */
+function chooseSlot(i) {
+  active = i;
+  if (voices[0] && voices[1]) {
+    $("blend").value = i;
+    showFace();
+    drawStripSoon();
+  } else if (!voices[i]) {
+    tell("second_voice", { voice: NAMES[i] });
+  }
+  drawSlots();
+}
+
+function addDropping() {
+  document.ondragover = (event) => {
+    event.preventDefault();
+    $("drop").hidden = false;
+  };
+  document.ondragleave = (event) => {
+    if (event.relatedTarget === null) $("drop").hidden = true;
+  };
+  document.ondrop = async (event) => {
+    event.preventDefault();
+    $("drop").hidden = true;
+    const [file] = event.dataTransfer.files;
+    if (file) await openSound(await file.arrayBuffer());
+  };
+}
+
+// ---------------------------------------------------------------- what is taken along
+
+function pictureTexts() {
+  return {
+    Description: contract.notice,
+    Software: `speech2face ${contract.version}`,
+    Model: contract.model.name,
+    "Model SHA-256": contract.model.sha256,
+    Exaggeration: String(Number($("exaggeration").value)),
+  };
+}
+
+async function saveFace() {
+  save(await facePng(portrait.face.pixels, pictureTexts()), "speech2face.png");
+}
+
+async function saveCard() {
+  const words = {
+    title: say("card_title"),
+    sentence: say("card_sentence"),
+    details: say("card_details", { exaggeration: Number($("exaggeration").value).toFixed(2) }),
+  };
+  save(await cardPng(portrait.face.pixels, words, pictureTexts()), "speech2face-card.png");
+}
+
+// ---------------------------------------------------------------- the beginning
+
+async function keepForOffline() {
+  if (!("serviceWorker" in navigator)) return;
+  try {
+    await navigator.serviceWorker.register("service_worker.js");
+    await navigator.serviceWorker.ready;
+  } catch (error) {
+    console.warn(error); // a browser that keeps nothing: the page works, with a network
+    return;
+  }
+  $("offline").dataset.word = "works_offline";
+  $("offline").textContent = say("works_offline");
+}
+
+async function start() {
+  addButtons();
+  for (const [code, name] of Object.entries(LANGUAGES)) $("language").add(new Option(name, code));
+  addEvents();
+  await useLanguage(preferredLanguage());
+  await attempt(async () => {
+    await loaded;
+    $("exaggeration").value = contract.model.default_exaggeration;
+    describeFace();
+    if (message[0] === "loading") tell("ready");
+    document.body.dataset.loaded = "";
+  });
+  await keepForOffline();
+}
+
+start();

@@ -1,0 +1,53 @@
+// The words of the page in the visitor's language: one file a language, English for what is missing.
+
+export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español" };
+const KEPT = "speech2face language";
+
+let words = {};
+let english = {};
+
+/** Read the words of a language and put them into the page. */
+export async function speak(language) {
+  [english, words] = await Promise.all([wordsOf("en"), wordsOf(language)]);
+  document.documentElement.lang = language;
+  for (const element of document.querySelectorAll("[data-word]")) {
+    element.textContent = say(element.dataset.word);
+  }
+  for (const element of document.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", say(element.dataset.label));
+  }
+}
+
+/** The words of a key, its gaps such as {seconds} filled with values. */
+export function say(key, values = {}) {
+  const text = words[key] ?? english[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** The language chosen before, or the first of the browser's that there is. */
+export function preferredLanguage() {
+  const wishes = [stored(), ...navigator.languages.map((tag) => tag.slice(0, 2))];
+  return wishes.find((wish) => wish in LANGUAGES) ?? "en";
+}
+
+/** Remember a choice; a browser that keeps nothing is no obstacle. */
+export function remember(language) {
+  try {
+    localStorage.setItem(KEPT, language);
+  } catch {
+    // private windows may refuse
+  }
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(KEPT) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+async function wordsOf(language) {
+  const answer = await fetch(new URL(`./languages/${language}.json`, import.meta.url));
+  return answer.ok ? answer.json() : {};
+}

@@ -1,0 +1,104 @@
+"""A real Chromium for the tests of the page, and what listens around it."""
+
+import base64
+import functools
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT = 60_000  # ms: a shared machine may be slow
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def file_server(folder: Path) -> Iterator[str]:
+    """Address of a plain host of files; it ends with the block."""
+    handler = functools.partial(_Files, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Listener:
+    """Stands where a proxy is expected and notes the first line of all that wants to go outside."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self._listen)
+        self.thread.start()
+
+    def _listen(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            with connection:
+                line = connection.recv(4096).split(b"\r\n")[0].decode(errors="replace")
+            if line == "stop":
+                return
+            self.heard.append(line)
+
+    def close(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port)) as last:
+            last.sendall(b"stop")
+        self.thread.join()
+        self.socket.close()
+
+
+def opened(page: Any, address: str) -> Any:
+    """The page, once the model is loaded."""
+    page.set_default_timeout(WAIT)
+    page.goto(address, timeout=WAIT)
+    page.wait_for_selector("body[data-loaded]")
+    return page
+
+
+def settled(page: Any) -> None:
+    """Wait until a face stands."""
+    page.wait_for_selector("body[data-state=settled]")
+
+
+def face_shown(page: Any) -> np.ndarray:
+    """Pixels `[224, 224, 3]` of the large face."""
+    script = """() => {
+      const canvas = document.getElementById("picture");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, 224, 224);
+      return btoa(Array.from(data, (value) => String.fromCharCode(value)).join(""));
+    }"""
+    return pixels_of(page.evaluate(script))
+
+
+def pixels_of(encoded: str) -> np.ndarray:
+    """`[224, 224, 3]` integers of base64 of RGBA bytes."""
+    data = np.frombuffer(base64.b64decode(encoded), np.uint8)
+    return data.reshape(224, 224, 4)[..., :3].astype(int)
+
+
+def floats_for(page_argument: np.ndarray) -> str:
+    """Samples as base64, as an argument of a script."""
+    return base64.b64encode(page_argument.astype("<f4").tobytes()).decode()
