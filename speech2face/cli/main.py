@@ -15,7 +15,9 @@ from speech2face.cli import (
     prepare,
     reconstruct,
     reconstruct_photo,
+    serve,
     train,
+    web_export,
 )
 
 # A sub-command is a file with a function `add_parser(subparsers)`, which sets `run` to a function
@@ -32,6 +34,8 @@ COMMANDS = (
     train,
     default_model,
     export,
+    web_export,
+    serve,
 )
 
 DESCRIPTION = "A face consistent with a voice: an average-looking face, never the speaker's own."

@@ -1,0 +1,112 @@
+"""`speech2face serve`: the page and an interface for programs, on an address of this machine."""
+
+import argparse
+import math
+import sys
+from typing import Any
+
+from speech2face.cli.arguments import count, file_name, positive_count
+
+DESCRIPTION = """\
+Serve the web page and an interface for programs.
+
+POST /v1/faces takes a recording and answers with a face, GET /openapi.json describes everything.
+Without --host only this machine can reach it. The page works as that of `speech2face web-export`:
+it makes its faces in the browser. What is sent to /v1/faces stays in memory and is not kept.
+"""
+EPILOG = """\
+examples:
+  speech2face serve
+  curl --data-binary @voice.m4a -H 'Content-Type: audio/mp4' -H 'Accept: image/png' \\
+      http://127.0.0.1:8000/v1/faces > face.png
+  curl -F voice=@voice.m4a 'http://127.0.0.1:8000/v1/faces?exaggeration=0.7&draws=4'
+
+A recording that cannot be used is answered with status 422 and the words of `speech2face
+reconstruct`; too much at once with 503 and the header Retry-After. Ctrl-C or SIGTERM ends the
+server after what is under way.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `serve`."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve the web page, and faces for programs",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", type=file_name, metavar="H", help="address (127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", default=8000, type=_port, metavar="P", help="0 is any that is free (8000)"
+    )
+    parser.add_argument(
+        "--workers", default=1, type=positive_count, metavar="N", help="processes (1)"
+    )
+    parser.add_argument(
+        "--waiting",
+        default=16,
+        type=count,
+        metavar="N",
+        help="requests that wait in each process, before further ones are sent away (16)",
+    )
+    parser.add_argument(
+        "--megabytes",
+        default=32,
+        type=positive_count,
+        metavar="N",
+        help="size of the largest request (32)",
+    )
+    parser.add_argument(
+        "--seconds", default=60, type=_seconds, metavar="S", help="time for one face (60)"
+    )
+    parser.add_argument(
+        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+    )
+    parser.add_argument("--no-page", action="store_true", help="serve no page")
+    parser.add_argument(
+        "--packages", type=file_name, metavar="DIR", help="folder of the page's npm archives"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until the process is told to stop."""
+    from speech2face.web.limits import ServerLimits
+    from speech2face.web.server import ServerSettings, serve
+
+    limits = ServerLimits(
+        body_bytes=arguments.megabytes * 2**20,
+        waiting=arguments.waiting,
+        face_seconds=arguments.seconds,
+    )
+    settings = ServerSettings(
+        host=arguments.host,
+        port=arguments.port,
+        workers=arguments.workers,
+        model=arguments.model,
+        packages=arguments.packages,
+        has_page=not arguments.no_page,
+        limits=limits,
+    )
+    serve(settings, lambda line: print(line, file=sys.stderr, flush=True))
+    return 0
+
+
+def _port(text: str) -> int:
+    port = count(text)
+    if port > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port; choose 0 to 65535")
+    return port
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.1 <= seconds <= 3600:  # NaN is not either
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
+    return seconds

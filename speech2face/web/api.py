@@ -1,0 +1,312 @@
+"""The application that `speech2face serve` runs: the page, and faces for programs.
+
+    POST /v1/faces     a recording -> JSON with the face as PNG, or the PNG itself
+    GET  /v1/models    what is offered
+    GET  /healthz, /readyz, /metrics, /openapi.json
+
+The door to FastAPI. Nothing that is sent touches the disk, and nothing of it is kept or logged.
+"""
+
+import asyncio
+import base64
+import mimetypes
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from speech2face import Face, Pipeline, Speech2FaceError, __version__
+from speech2face.audio.io import decode
+from speech2face.inference.pipeline import EXAGGERATIONS
+from speech2face.inference.png import NOTICE, png_of, png_text
+from speech2face.inference.telling import facts_of
+from speech2face.web.desk import Busy, Desk, TookTooLong
+from speech2face.web.headers import SecurityHeaders
+from speech2face.web.limits import ServerLimits
+from speech2face.web.metrics import Metrics
+from speech2face.web.problems import MEDIA_TYPE, Problem
+from speech2face.web.uploads import FIELD, recording_of
+
+RECORDING = "the recording"  # what messages call it: names of files are not looked at
+_PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The request cannot be read.", **_PROBLEM},
+    403: {"description": "Another site asked for it.", **_PROBLEM},
+    406: {"description": "Neither JSON nor PNG is accepted.", **_PROBLEM},
+    408: {"description": "It did not arrive in time.", **_PROBLEM},
+    413: {"description": "It is too large.", **_PROBLEM},
+    415: {"description": "It is no recording.", **_PROBLEM},
+    422: {"description": "The voice or a setting cannot be used.", **_PROBLEM},
+    503: {"description": "Too much is asked at once; try again.", **_PROBLEM},
+}
+_FILE = {"type": "string", "format": "binary"}
+_BODY = {
+    "required": True,
+    "content": {
+        "audio/*": {"schema": _FILE},
+        "application/octet-stream": {"schema": _FILE},
+        "multipart/form-data": {
+            "schema": {"type": "object", "required": [FIELD], "properties": {FIELD: _FILE}}
+        },
+    },
+}
+
+
+def create_app(
+    pipeline: Pipeline,
+    limits: ServerLimits,
+    site: Mapping[str, bytes] | None = None,
+    hosts: tuple[str, ...] = ("*",),
+) -> FastAPI:
+    """The application over a model.
+
+    Args:
+        pipeline: the model.
+        limits: of one worker process.
+        site: files of the page by path, if it is offered.
+        hosts: names under which the server answers; others are refused, so that no page of
+            another site can reach a server on this machine by a name of its own.
+    """
+    desk = Desk(limits.at_once, limits.waiting, limits.face_seconds)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(desk.close)
+
+    app = FastAPI(
+        title="speech2face",
+        description=f"For each voice, {NOTICE}.",
+        version=__version__,
+        docs_url=None,  # its pages load scripts of others
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(SecurityHeaders, count=_counted(metrics, site))
+    _add_problems(app)
+    _add_faces(app, pipeline, limits, desk, metrics)
+    _add_state(app, pipeline, desk, metrics)
+    if site is not None:
+        _add_page(app, site)
+    return app
+
+
+def _add_faces(
+    app: FastAPI, pipeline: Pipeline, limits: ServerLimits, desk: Desk, metrics: Metrics
+) -> None:
+    low, high = EXAGGERATIONS
+
+    @app.post(
+        "/v1/faces",
+        summary="A face that fits a voice",
+        responses={
+            200: {"content": {"image/png": {"schema": _FILE}}, "description": NOTICE},
+            **_PROBLEMS,
+        },
+        openapi_extra={"requestBody": _BODY},
+    )
+    async def faces(
+        request: Request,
+        exaggeration: Annotated[float | None, Query(ge=low, le=high)] = None,
+        draws: Annotated[int, Query(ge=0, le=limits.draws)] = 0,
+        seed: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    ) -> Response:
+        _refuse_other_sites(request)
+        as_png = _wants_png(request.headers.get("accept", "*/*"))
+        if desk.is_full:  # before the recording is taken in
+            raise Problem(503, "too many voices wait; try again later", retry_after=1)
+        content = await recording_of(request, limits)
+        started = time.monotonic()
+        make = _maker(pipeline, limits, exaggeration, draws, seed)
+        answer = await desk.do(make, content, as_png)
+        metrics.face(time.monotonic() - started)
+        return answer
+
+
+def _maker(
+    pipeline: Pipeline, limits: ServerLimits, exaggeration: float | None, draws: int, seed: int
+) -> Callable[[bytes, bool], Response]:
+    """A function that makes the answer of a recording, for another thread."""
+
+    def make(content: bytes, as_png: bool) -> Response:
+        recording = decode(content, max_searched_seconds=limits.searched_seconds, name=RECORDING)
+        face = pipeline.reconstruct(recording, exaggeration=exaggeration, draws=draws, seed=seed)
+        return _png_answer(face, pipeline) if as_png else _json_answer(face, pipeline)
+
+    return make
+
+
+def _png_answer(face: Face, pipeline: Pipeline) -> Response:
+    text = png_text(NOTICE, face, pipeline.card)
+    return Response(png_of(face.image, text), media_type="image/png", headers={"Vary": "Accept"})
+
+
+def _json_answer(face: Face, pipeline: Pipeline) -> Response:
+    text = png_text(NOTICE, face, pipeline.card)
+    image, *likely = (
+        base64.b64encode(png_of(one, text)).decode() for one in (face.image, *face.likely)
+    )
+    content = {"image": image, "likely": likely, **facts_of(face, pipeline.card)}
+    return JSONResponse(content, headers={"Vary": "Accept"})
+
+
+def _add_state(app: FastAPI, pipeline: Pipeline, desk: Desk, metrics: Metrics) -> None:
+    card = pipeline.card
+
+    @app.get("/v1/models", summary="What is offered")
+    async def models() -> dict[str, Any]:
+        return {
+            "models": [
+                {
+                    "name": card.name,
+                    "sha256": card.sha256,
+                    "face_sha256": card.face_sha256,
+                    "licence": str(card.details.get("licence", "")),
+                    "default_exaggeration": card.default_exaggeration,
+                    "exaggerations": list(EXAGGERATIONS),
+                    "what": NOTICE,
+                }
+            ]
+        }
+
+    @app.get("/healthz", summary="The process lives", response_class=PlainTextResponse)
+    async def health() -> str:
+        return "alive\n"
+
+    @app.get(
+        "/readyz",
+        summary="A face can be made now",
+        response_class=PlainTextResponse,
+        responses={503: _PROBLEMS[503]},
+    )
+    async def ready() -> str:
+        if desk.is_full:
+            raise Problem(503, "too many voices wait; try again later", retry_after=1)
+        return "ready\n"
+
+    @app.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
+    async def numbers() -> str:
+        return metrics.text(desk.n_inside)
+
+
+def _add_page(app: FastAPI, site: Mapping[str, bytes]) -> None:
+    tags = {name: f'"{sha256(content).hexdigest()[:32]}"' for name, content in site.items()}
+
+    @app.get("/{name:path}", include_in_schema=False)
+    async def page(request: Request, name: str) -> Response:
+        name = name or "index.html"
+        if name not in site:
+            raise Problem(404, "there is no such page; begin at /")
+        headers = {"ETag": tags[name], "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == tags[name]:
+            return Response(status_code=304, headers=headers)
+        return Response(site[name], media_type=_kind(name), headers=headers)
+
+
+def _add_problems(app: FastAPI) -> None:
+    """Every failure as problem+json; none of them shows what is inside."""
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, found: Problem) -> Response:
+        return _answer(found)
+
+    @app.exception_handler(Speech2FaceError)
+    async def voice(_: Request, error: Speech2FaceError) -> Response:
+        return _answer(Problem(422, str(error)))
+
+    @app.exception_handler(Busy)
+    async def busy(_: Request, full: Busy) -> Response:
+        detail = "too many voices wait; try again later"
+        return _answer(Problem(503, detail, retry_after=full.retry_after))
+
+    @app.exception_handler(TookTooLong)
+    async def late(_: Request, __: TookTooLong) -> Response:
+        return _answer(Problem(503, "it took too long; try again later", retry_after=10))
+
+    @app.exception_handler(RequestValidationError)
+    async def setting(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][1:])
+        return _answer(Problem(422, f"the setting {name[:80]!r} cannot be used; {first['msg']}"))
+
+    @app.exception_handler(HTTPException)
+    async def other(_: Request, error: HTTPException) -> Response:
+        return _answer(Problem(error.status_code, str(error.detail)), error.headers or {})
+
+    @app.exception_handler(Exception)
+    async def bug(_: Request, __: Exception) -> Response:
+        return _answer(Problem(500, "something went wrong in the server; please report it"))
+
+
+def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(
+        problem.content,
+        problem.status,
+        headers={**problem.headers, **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """Raise if the page of another site asks, by what browsers say of every request."""
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise Problem(403, "another site asked for it; use the page of this server")
+
+
+def _wants_png(accept: str) -> bool:
+    """Whether PNG is named before JSON, or with a higher weight.
+
+    Raises:
+        Problem: neither of them is accepted.
+    """
+    weights = {"image/png": 0.0, "application/json": 0.0}
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        for known in weights:
+            group = known.partition("/")[0] + "/*"
+            if kind in (known, group, "*/*"):
+                weights[known] = max(weights[known], _weight(parameters))
+    if not any(weights.values()):
+        raise Problem(406, "an answer is application/json or image/png; accept one of them")
+    is_named = "image/png" in accept.lower() or "image/*" in accept.lower()
+    png, json = weights["image/png"], weights["application/json"]
+    return png > json or (is_named and png == json and "application/json" not in accept.lower())
+
+
+def _weight(parameters: list[str]) -> float:
+    """The weight q of a kind of answer, 0 to 1; 1 unless given."""
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return min(1.0, max(0.0, float(parameter[2:])))
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _counted(metrics: Metrics, site: Mapping[str, bytes] | None) -> Callable[[str, int], None]:
+    """Counts answers by path; paths that are not ours are one, for anybody can invent them."""
+    known = {"/v1/faces", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json"}
+
+    def count(path: str, status: int) -> None:
+        is_page = site is not None and (path.removeprefix("/") or "index.html") in site
+        metrics.count(path if path in known else "page" if is_page else "other", status)
+
+    return count
+
+
+def _kind(name: str) -> str:
+    """Media type by the ending; the tables of systems differ in what pages need."""
+    kinds = {".js": "text/javascript", ".webmanifest": "application/manifest+json"}
+    kinds |= {".wasm": "application/wasm", ".woff2": "font/woff2"}
+    ending = name[name.rfind(".") :]
+    return kinds.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,79 @@
+"""Work that takes a processor, a few pieces at a time, with a queue that has an end."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Busy(Exception):
+    """The queue is full; `retry_after` is the time in whole seconds until it may have moved on."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class TookTooLong(Exception):
+    """A piece of work was not done in time. Its thread goes on, and so long its turn lasts."""
+
+
+class Desk:
+    """Runs functions in threads: `at_once` of them, while up to `waiting` more wait their turn."""
+
+    def __init__(self, at_once: int, waiting: int, seconds: float) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="desk")
+        self._at_once, self._waiting, self._seconds = at_once, waiting, seconds
+        self._typical = 0.2  # seconds of one piece of work, a running mean
+        self.n_inside = 0  # that work or wait
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next piece of work would be sent away."""
+        return self.n_inside >= self._at_once + self._waiting
+
+    async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run `work(*arguments)` when its turn has come.
+
+        Raises:
+            Busy: the queue is full.
+            TookTooLong: it was not done within the time that waiting and working may take.
+        """
+        if self.is_full:
+            raise Busy(self._retry_after())
+        self.n_inside += 1
+        running = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._timed, work, arguments
+        )
+        running.add_done_callback(self._leave)
+        try:
+            return await asyncio.wait_for(asyncio.shield(running), self._seconds)
+        except TimeoutError as late:
+            running.cancel()  # takes effect if it is still waiting
+            raise TookTooLong from late
+        except asyncio.CancelledError:  # whoever asked has left
+            running.cancel()
+            raise
+
+    def close(self) -> None:
+        """Wait for what is being done."""
+        self._threads.shutdown(wait=True)
+
+    def _timed(self, work: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+        started = time.monotonic()
+        try:
+            return work(*arguments)
+        finally:
+            self._typical += 0.1 * (time.monotonic() - started - self._typical)
+
+    def _leave(self, done: "asyncio.Future[Any]") -> None:
+        self.n_inside -= 1
+        if not done.cancelled():
+            done.exception()  # seen: whoever asked may have left
+
+    def _retry_after(self) -> int:
+        return max(1, math.ceil(self._waiting * self._typical / self._at_once))

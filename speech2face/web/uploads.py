@@ -1,0 +1,76 @@
+"""A recording out of a request: raw or as a form, within limits, in memory alone."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from speech2face.web.limits import ServerLimits
+from speech2face.web.problems import Problem
+
+FIELD = "voice"  # of a form
+_RAW = ("audio/", "video/", "application/octet-stream", "application/ogg")
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory: the whole body is there already and within its limit."""
+
+    spool_max_size = 2**40  # bytes from which a file would go to the disk
+
+
+async def recording_of(request: Request, limits: ServerLimits) -> bytes:
+    """The content of the recording in a request.
+
+    Raises:
+        Problem: too large, too slow, of another kind, or a form without a recording.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data" and not kind.startswith(_RAW):
+        detail = "send a recording as audio/*, video/* or application/octet-stream, or as a form"
+        raise Problem(415, f"the content type {kind[:80]!r} is no recording; {detail}")
+    body = await _body(request, limits)
+    content = await _file_of_form(request, body) if kind == "multipart/form-data" else body
+    if not content:
+        raise Problem(422, "the recording: is empty; record or copy it again")
+    return content
+
+
+async def _body(request: Request, limits: ServerLimits) -> bytes:
+    """All bytes of a request; it is given up as soon as it breaks a limit."""
+    too_large = Problem(
+        413,
+        f"the recording: is larger than {limits.body_bytes / 2**20:.0f} MiB; "
+        "cut it, or export it as mp3 or ogg",
+    )
+    if int(request.headers.get("content-length", "0")) > limits.body_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > limits.body_bytes:
+                    raise too_large
+    except TimeoutError as late:
+        detail = f"the recording did not arrive within {limits.body_seconds:.0f} s; send it again"
+        raise Problem(408, detail) from late
+    except ClientDisconnect as left:
+        raise Problem(400, "the request broke off; send it again") from left
+    return bytes(body)
+
+
+async def _file_of_form(request: Request, body: bytes) -> bytes:
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    try:
+        form = await _InMemory(request.headers, whole(), max_files=1, max_fields=8).parse()
+    except (MultiPartException, KeyError, ValueError) as error:  # KeyError: no boundary
+        detail = "the form cannot be read; send one file in a field of multipart/form-data"
+        raise Problem(400, detail) from error
+    file = form.get(FIELD)
+    if not isinstance(file, UploadFile):
+        raise Problem(422, f"the form has no file {FIELD!r}; add the recording under that name")
+    return await file.read()
