@@ -39,6 +39,7 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ENOTDIR: "choose another folder; a part of this path is a file",
     errno.EEXIST: "choose another folder; a part of this path is a file",
+    errno.ENOTEMPTY: "choose a folder that does not exist yet",
 }
 
 
@@ -93,6 +94,26 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         with _temporary(target.parent, _create_file) as temporary:
             yield temporary
             _flush(temporary)
+            os.replace(temporary, target)
+        _flush(target.parent)
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Give a temporary folder to fill; it becomes `path` when the block ends without an error.
+
+    Raises:
+        Speech2FaceError: it cannot be written, or is there already and not empty; names the folder.
+    """
+    target = Path(path)
+    with _named_errors(target):
+        if target.is_dir() and any(target.iterdir()):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target.parent, Path.mkdir) as temporary:
+            yield temporary
+            for made in (*temporary.rglob("*"), temporary):
+                _flush(made)
             os.replace(temporary, target)
         _flush(target.parent)
 

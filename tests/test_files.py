@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from speech2face.files import (
     remove_leftovers,
     temporary_folder,
     whole_file,
+    whole_folder,
     whole_set,
     write_text,
     write_whole,
@@ -156,6 +158,38 @@ def test_of_many_writers_at_once_one_wins_whole(tmp_path: Path) -> None:
         list(threads.map(lambda content: write_whole(tmp_path / "file", content), contents))
     assert (tmp_path / "file").read_bytes() in contents
     assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_appears_with_all_that_is_in_it_or_not_at_all(tmp_path: Path) -> None:
+    with suppress(KeyboardInterrupt), whole_folder(tmp_path / "folder") as temporary:
+        (temporary / "half").write_bytes(b"")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+    with whole_folder(tmp_path / "folder") as temporary:
+        (temporary / "deep").mkdir()
+        (temporary / "deep" / "file").write_bytes(b"content")
+    assert (tmp_path / "folder" / "deep" / "file").read_bytes() == b"content"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with whole_folder(tmp_path / "folder") as temporary:  # empty: may be replaced
+        (temporary / "file").write_bytes(b"mine")
+    refused = pytest.raises(Speech2FaceError, match="does not exist yet")
+    with refused, whole_folder(tmp_path / "folder"):
+        raise AssertionError("the block must not be entered")
+    assert (tmp_path / "folder" / "file").read_bytes() == b"mine"
+
+
+def test_two_writers_of_one_folder_end_in_one_folder_and_one_error(tmp_path: Path) -> None:
+    refused = pytest.raises(Speech2FaceError, match="does not exist yet")
+    with refused, whole_folder(tmp_path / "folder") as slow:
+        with whole_folder(tmp_path / "folder") as quick:
+            (quick / "file").write_bytes(b"quick")
+        (slow / "file").write_bytes(b"slow")
+    assert (tmp_path / "folder" / "file").read_bytes() == b"quick"
+    assert names(tmp_path) == ["folder"]
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
