@@ -7,6 +7,8 @@ from typing import Any
 
 from speech2face.cli.arguments import count, file_name, positive_count
 
+MAX_WORKERS = 256  # processes, each with a model of its own in memory
+
 DESCRIPTION = """\
 Serve the web page and an interface for programs.
 
@@ -42,9 +44,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--port", default=8000, type=_port, metavar="P", help="0 is any that is free (8000)"
     )
-    parser.add_argument(
-        "--workers", default=1, type=positive_count, metavar="N", help="processes (1)"
-    )
+    parser.add_argument("--workers", default=1, type=_workers, metavar="N", help="processes (1)")
     parser.add_argument(
         "--waiting",
         default=16,
@@ -100,6 +100,13 @@ def _port(text: str) -> int:
     if port > 65_535:
         raise argparse.ArgumentTypeError(f"{text} is not a port; choose 0 to 65535")
     return port
+
+
+def _workers(text: str) -> int:
+    workers = positive_count(text)
+    if workers > MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text} processes are too many; at most {MAX_WORKERS}")
+    return workers
 
 
 def _seconds(text: str) -> float:

@@ -15,7 +15,8 @@ in pinned versions, and kept for the next time.
 """
 EPILOG = """\
 examples:
-  speech2face web-export site && python -m http.server --directory site --bind 127.0.0.1
+  speech2face web-export site
+  python -m http.server --directory site --bind 127.0.0.1    to try it on this machine
   speech2face web-export site --packages archives    where npm cannot reach its registry
 """
 

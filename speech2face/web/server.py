@@ -78,10 +78,10 @@ def build(settings: ServerSettings) -> "FastAPI":
     from speech2face.web.api import create_app
     from speech2face.web.site import site_files
 
-    packages = None if settings.packages is None else Path(settings.packages)
-    site = site_files(settings.model, packages) if settings.has_page else None
     # Several processes share the processors; one alone may use two for a face.
     pipeline = load_model(settings.model, threads=None if settings.workers == 1 else 1)
+    packages = None if settings.packages is None else Path(settings.packages)
+    site = site_files(settings.model, packages) if settings.has_page else None
     hosts = LOCAL_NAMES if settings.is_local else ("*",)
     return create_app(pipeline, settings.limits, site, hosts)
 
@@ -118,11 +118,12 @@ def _listening(settings: ServerSettings) -> socket.socket:
     """A socket on the address."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
+        settings.host.encode("idna")  # which `create_server` would refuse with a socket left open
         return socket.create_server(
             (settings.host, settings.port), family=family, backlog=settings.limits.connections
         )
-    except OSError as refused:
-        reason = (refused.strerror or str(refused)).lower()
+    except (OSError, ValueError) as refused:  # ValueError: what cannot be the name of a host
+        reason = (getattr(refused, "strerror", None) or str(refused)).lower()
         problem = f"cannot listen on {settings.host}, port {settings.port} ({reason})"
         raise Speech2FaceError(problem, "choose another --port or --host") from refused
 

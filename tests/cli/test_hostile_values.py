@@ -53,6 +53,13 @@ def line_of(words: tuple[str, ...], destination: str, value: str, folder: Path) 
     return line
 
 
+def _serve_and_fetch_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server would not end, and the page's packages come from outside."""
+    monkeypatch.setattr("speech2face.web.site.site_files", lambda *_: {"index.html": b""})
+    with contextlib.suppress(ImportError):
+        monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+
+
 @pytest.mark.parametrize("words, destination", CASES)
 def test_a_value_that_makes_no_sense_is_refused_with_an_explanation(
     words: tuple[str, ...],
@@ -61,6 +68,7 @@ def test_a_value_that_makes_no_sense_is_refused_with_an_explanation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    _serve_and_fetch_nothing(monkeypatch)
     folder = tmp_path / "folder"
     folder.mkdir()
     for value in (hostile.replace("FOLDER", str(folder)) for hostile in HOSTILE):
