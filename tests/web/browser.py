@@ -44,6 +44,10 @@ def file_server(folder: Path) -> Iterator[str]:
             thread.join()
 
 
+# What Chromium itself asks for at its start, with an empty page as well.
+BROWSERS_OWN = ("CONNECT accounts.google.com:443", "CONNECT android.clients.google.com:443")
+
+
 class Listener:
     """Stands where a proxy is expected and notes the first line of all that wants to go outside."""
 
@@ -61,7 +65,8 @@ class Listener:
                 line = connection.recv(4096).split(b"\r\n")[0].decode(errors="replace")
             if line == "stop":
                 return
-            self.heard.append(line)
+            if line and not line.startswith(BROWSERS_OWN):
+                self.heard.append(line)
 
     def close(self) -> None:
         with socket.create_connection(("127.0.0.1", self.port)) as last:

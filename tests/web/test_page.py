@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media import EXAMPLES
+from media import EXAMPLES, write_media
 from PIL import Image
+from scipy.signal import resample_poly
 from web.browser import Listener, face_shown, floats_for, opened, pixels_of, settled
 
 import speech2face
@@ -49,6 +50,8 @@ def context(browser: Any) -> Iterator[Any]:
     made = browser.new_context(
         viewport={"width": 1280, "height": 800}, reduced_motion="reduce", locale="en-GB"
     )
+    made.asked = []  # addresses of all that its pages and workers ask for
+    made.on("request", lambda request: made.asked.append(request.url))
     yield made
     made.close()
 
@@ -189,6 +192,30 @@ def test_a_picture_can_be_taken_along_and_says_what_it_is(
             assert image.size == (1080, 1350)
 
 
+@pytest.mark.parametrize(
+    ("ending", "codec", "rate"),
+    [
+        ("wav", "pcm_s16le", 16_000),
+        ("mp3", "mp3", 48_000),
+        ("m4a", "aac", 48_000),
+        ("webm", "libopus", 48_000),
+    ],
+)
+def test_files_of_every_usual_kind_are_opened(
+    page: Any, ending: str, codec: str, rate: int, tmp_path: Path
+) -> None:
+    page.click("#slot-0")
+    spoken = decode(EXAMPLES / "awb.ogg", speech_only=False).waveform
+    samples = spoken if rate == 16_000 else resample_poly(spoken, rate // 16_000, 1)
+    file = write_media(tmp_path / f"voice.{ending}", samples, rate, codec=codec)
+    expected = np.asarray(speech2face.load_model().reconstruct(file).image, int)
+    page.evaluate("document.body.dataset.state = 'waiting'")
+    page.set_input_files("#file", file)
+    settled(page)
+    difference = np.abs(face_shown(page) - expected)
+    assert difference.max() <= 1 if ending == "wav" else difference.mean() < 1
+
+
 def test_a_file_that_cannot_be_used_says_why_and_the_face_stays(page: Any, tmp_path: Path) -> None:
     before = face_shown(page)
     noise = tmp_path / "x.wav"
@@ -255,8 +282,11 @@ def test_the_page_works_without_a_network_after_the_first_visit(
         context.set_offline(False)
 
 
-def test_no_request_left_the_origin(page: Any, listener: Listener) -> None:
+def test_no_request_left_the_origin(page: Any, static_home: str, listener: Listener) -> None:
     """After all that the tests above did, the way outside was never taken; it would be seen."""
+    asked = page.context.asked
+    assert any(address.endswith("hears.onnx") for address in asked)
+    assert all(address.startswith((static_home, "blob:")) for address in asked)
     assert listener.heard == []
     page.evaluate("navigator.sendBeacon('http://example.invalid/x')")  # the policy stops it
     page.wait_for_timeout(300)

@@ -265,7 +265,6 @@ def test_a_body_without_a_size_is_cut_off_at_the_limit(address: str) -> None:
         b"Content-Length: -5\r\n",
         b"Content-Length: 1e9\r\n",
         b"X: a\r\n b\x00\r\n",
-        b"X: " + b"a" * 100_000 + b"\r\n",
     ],
 )
 def test_smuggled_headers_are_refused(address: str, lines: bytes) -> None:

@@ -124,6 +124,11 @@ def test_the_page_says_what_the_english_file_says() -> None:
     assert words.found == {key: LANGUAGES["en"][key] for key in words.found}
 
 
+def test_every_language_file_can_be_chosen_and_no_other() -> None:
+    page = (PAGE / "index.html").read_text()
+    assert set(re.findall(r'<option value="(\w+)">', page)) == LANGUAGES.keys()
+
+
 @pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {"en"}))
 def test_a_language_has_every_word_with_its_gaps(language: str) -> None:
     english, words = LANGUAGES["en"], LANGUAGES[language]

@@ -7,11 +7,9 @@ import { Recorder } from "./recorder.js";
 import { VoiceError } from "./recording.js";
 import { decoded } from "./sound_file.js";
 import { Spectrogram } from "./spectrogram.js";
-import { LANGUAGES, preferredLanguage, remember, say, speak } from "./words.js";
+import { preferredLanguage, remember, say, speak } from "./words.js";
 
-const SAMPLES = ["slt", "rms", "awb", "kal16"];
 const NAMES = ["A", "B"]; // of the two voices
-const N_LIKELY = 6; // in the strip
 const STRIP_DELAY = 180; // ms without a change, after which the strip is drawn again
 
 const $ = (id) => document.getElementById(id);
@@ -69,8 +67,9 @@ function drawStripSoon() {
 async function drawStrip() {
   const { feature: heard, exaggeration } = view();
   if (heard === null || document.body.dataset.state === "recording") return;
-  const faces = await model.likely(heard, exaggeration, N_LIKELY);
-  [...$("likely").children].forEach((button, i) => {
+  const buttons = [...$("likely").children];
+  const faces = await model.likely(heard, exaggeration, buttons.length);
+  buttons.forEach((button, i) => {
     paint(button.firstElementChild, faces[i].pixels);
     button.disabled = false;
   });
@@ -225,31 +224,6 @@ function markLikely() {
 
 // ---------------------------------------------------------------- what can be pressed
 
-function addButtons() {
-  for (const name of SAMPLES) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", "false");
-    button.onclick = () => attempt(async () => openSound(await sampleVoice(name), button));
-    $("samples").append(button);
-  }
-  for (let i = 0; i < N_LIKELY; i++) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.disabled = true;
-    button.setAttribute("aria-pressed", "false");
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 128;
-    button.append(canvas);
-    button.onclick = () => {
-      likely = likely === i ? null : i;
-      markLikely();
-      showFace();
-    };
-    $("likely").append(button);
-  }
-}
-
 async function sampleVoice(name) {
   const file = `voices/${name}.ogg`;
   const answer = await fetch(file).catch(() => null);
@@ -258,6 +232,11 @@ async function sampleVoice(name) {
 }
 
 function addEvents() {
+  for (const button of $("samples").children) {
+    const { voice } = button.dataset;
+    button.onclick = () => attempt(async () => openSound(await sampleVoice(voice), button));
+  }
+  [...$("likely").children].forEach((button, i) => (button.onclick = () => chooseLikely(i)));
   $("record").onclick = record;
   $("choose").onclick = () => $("file").click();
   $("file").onchange = async ({ target }) => {
@@ -284,6 +263,13 @@ function addEvents() {
     useLanguage(target.value);
   };
   addDropping();
+}
+
+/** Show one of the equally likely faces, or the middle one again. */
+function chooseLikely(i) {
+  likely = likely === i ? null : i;
+  markLikely();
+  showFace();
 }
 
 /** Make a place the active one; if there is a voice in it, show its face. */
@@ -356,10 +342,8 @@ async function keepForOffline() {
 }
 
 async function start() {
-  addButtons();
-  for (const [code, name] of Object.entries(LANGUAGES)) $("language").add(new Option(name, code));
   addEvents();
-  await useLanguage(preferredLanguage());
+  await useLanguage(preferredLanguage([...$("language").options].map(({ value }) => value)));
   await attempt(async () => {
     await loaded;
     $("exaggeration").value = contract.model.default_exaggeration;

@@ -1,6 +1,5 @@
 // The words of the page in the visitor's language: one file a language, English for what is missing.
 
-export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español" };
 const KEPT = "speech2face language";
 
 let words = {};
@@ -24,10 +23,10 @@ export function say(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-/** The language chosen before, or the first of the browser's that there is. */
-export function preferredLanguage() {
+/** Of the languages that there are, the one chosen before, or the first of the browser's. */
+export function preferredLanguage(languages) {
   const wishes = [stored(), ...navigator.languages.map((tag) => tag.slice(0, 2))];
-  return wishes.find((wish) => wish in LANGUAGES) ?? "en";
+  return wishes.find((wish) => languages.includes(wish)) ?? "en";
 }
 
 /** Remember a choice; a browser that keeps nothing is no obstacle. */
