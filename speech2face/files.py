@@ -106,7 +106,7 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         Speech2FaceError: it cannot be written, or is there already and not empty; names the folder.
     """
     target = Path(path)
-    with _named_errors(target):
+    with writing(target):
         if target.is_dir() and any(target.iterdir()):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         target.parent.mkdir(parents=True, exist_ok=True)
