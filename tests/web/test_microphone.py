@@ -50,6 +50,7 @@ def test_a_face_forms_while_one_speaks_and_settles(
     assert np.abs(shown - expected).mean() < np.abs(shown - other).mean() / 2
 
 
+@pytest.mark.slow
 def test_a_silent_microphone_is_named(chromium: Any, static_home: str, tmp_path: Path) -> None:
     silence = np.zeros(48_000)
     page = opened(plays(chromium, tmp_path / "silence.wav", silence).new_page(), static_home)
@@ -68,6 +69,7 @@ def test_a_refused_microphone_says_what_to_do(chromium: Any, static_home: str) -
     assert page.inner_text("#status").startswith("The microphone may not be used. Allow it")
 
 
+@pytest.mark.slow
 def test_without_a_microphone_that_is_said(browser: Any, static_home: str) -> None:
     page = opened(browser.new_page(), static_home)
     page.click("#record")

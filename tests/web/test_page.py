@@ -17,7 +17,7 @@ from speech2face.audio.io import decode
 from speech2face.inference.png import NOTICE
 from speech2face.web.npm_packages import NpmPackage, files_of
 
-VOICES = ("slt", "rms", "awb", "kal16")
+VOICES = ("slt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rms", "awb", "kal16")))
 AXE = NpmPackage(
     "axe-core",
     "4.14.1",
