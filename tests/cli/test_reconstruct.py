@@ -165,11 +165,12 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def half(self: Image.Image, path: Path, **_: object) -> None:
-        path.write_bytes(b"\x89PNG")
+    def half(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     assert reconstruct(stand_in_model, out, SLT) == 1
     assert images(out) == []
     assert "slt.png: cannot be written (No space left on device)" in capsys.readouterr().err
