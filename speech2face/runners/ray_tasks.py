@@ -95,7 +95,7 @@ def _connect(ray: ModuleType, address: str | None, workers: int | None) -> None:
             ray.init(num_cpus=workers, _node_ip_address=LOCAL, runtime_env=here, **quiet)
         else:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, OSError) as refused:
+    except Exception as refused:  # Ray raises this very class when a cluster does not start in time
         raise _unreachable(address, refused) from refused
 
 
@@ -111,7 +111,7 @@ def _refuse_closed_port(address: str) -> None:
 
 
 def _unreachable(address: str | None, reason: Exception) -> Speech2FaceError:
-    problem = f"no cluster can be reached ({reason})"
+    problem = f"no cluster can be started or reached ({reason})"
     remedy = "start one with `ray start --head`, and give the address and token that it prints"
     return Speech2FaceError(problem, remedy, address)
 

@@ -66,5 +66,5 @@ def test_tasks_are_taken_one_by_one_as_workers_become_free() -> None:
 
 def test_a_cluster_that_is_not_there_is_one_clear_error() -> None:
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
-    with pytest.raises(Speech2FaceError, match="no cluster can be reached"):
+    with pytest.raises(Speech2FaceError, match="no cluster can be started or reached"):
         list(ray_tasks.run(square, [1], never, address="127.0.0.1:1"))
