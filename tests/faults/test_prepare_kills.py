@@ -120,7 +120,8 @@ def test_workers_that_are_killed_cost_no_clip(
         time.sleep(0.02 + 0.3 * chance.random())
         in_flight = {path.name for path in tmp_path.glob(".in-flight/shard-*")}
         workers = [pid for pid, said in descendants(process.pid) if WORKERS[runner] in said]
-        if not (in_flight and workers) or in_flight & hit or n_killed == n_kills:
+        all_busy = workers and len(in_flight) == len(workers)  # none has just been started
+        if not all_busy or in_flight & hit or n_killed == n_kills:
             continue
         with suppress(ProcessLookupError):
             os.kill(chance.choice(workers), signal.SIGKILL)
