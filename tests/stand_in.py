@@ -1,9 +1,9 @@
 """Two tiny graphs of the contract of exported models, for tests that need no trained weights.
 
-The graph that hears gives the mean loudness of the voice, five times. The graph that draws makes a
-plain picture: its red grows with the exaggeration, its green with the first coordinate of the draw,
-and its blue is the first number of the feature. Its mean feature is zero, and draws move v' by
-SPREAD.
+The graph that hears gives the mean loudness of the voice, five times; with descriptors it gives
+its mean loudness, its power and its peak too. The graph that draws makes a plain picture: its red
+grows with the exaggeration, its green with the first coordinate of the draw, and its blue is the first
+number of the feature. Its mean feature is zero, and draws move v' by SPREAD.
 """
 
 import hashlib
@@ -30,6 +30,11 @@ METADATA: dict[str, Any] = {
 Sizes = dict[str, list[Any]]
 HEARING_INPUTS: Sizes = {"waveform": [1, "samples"]}
 HEARING_OUTPUTS: Sizes = {"feature": [1, FEATURE_SIZE]}
+DESCRIPTOR_SIZES = [2, 1]
+WITH_DESCRIPTORS: dict[str, Any] = {  # for `write_stand_in`
+    "metadata": METADATA | {"descriptor_sizes": DESCRIPTOR_SIZES},
+    "hearing": {"outputs": HEARING_OUTPUTS | {"voice_descriptors": [1, sum(DESCRIPTOR_SIZES)]}},
+}
 FACE_INPUTS: Sizes = {
     "feature": ["faces", FEATURE_SIZE],
     "exaggeration": ["faces"],
@@ -53,6 +58,13 @@ def hearing_graph(
         helper.make_node("ReduceMean", ["loudness"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Expand", ["mean", "feature_shape"], ["feature"]),
     ]
+    if "voice_descriptors" in outputs:
+        nodes += [
+            helper.make_node("Mul", ["waveform", "waveform"], ["squares"]),
+            helper.make_node("ReduceMean", ["squares"], ["power"], axes=[1], keepdims=1),
+            helper.make_node("ReduceMax", ["loudness"], ["peak"], axes=[1], keepdims=1),
+            helper.make_node("Concat", ["mean", "power", "peak"], ["voice_descriptors"], axis=1),
+        ]
     constants = {"feature_shape": np.array([1, FEATURE_SIZE], np.int64)}
     return _model(nodes, inputs, outputs, constants, metadata)
 

@@ -1,6 +1,7 @@
 """From a trained model to two ONNX files: one hears a voice, one draws a face.
 
     NAME.onnx         waveform [1, L]  ->  feature [1, D], v_s
+                                       ->  voice_descriptors [1, V], of a compact model only
     NAME-face.onnx    feature [N, D], exaggeration [N], draw [N, R]
                       ->  image [N, 3, 224, 224], landmarks [N, 68, 2], drawn_feature [N, D], v'
 
@@ -38,8 +39,10 @@ from speech2face.inference.pipeline import (
     N_LANDMARKS,
     Shape,
     face_outputs,
+    hearing_outputs,
     load_model,
 )
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, Hearing
 from speech2face.models.hub import face_graph_path, sha256_of
 from speech2face.models.piecewise import DOMAIN, Used, recorded
 from speech2face.models.rounding import Quantised, is_large, quantise, rounded_weights
@@ -85,14 +88,19 @@ def export(
     axes = {name: {0: "n_faces"} for name in (*faces, *outputs)}
     drawing = _graph(model.draws, faces, outputs, axes, onnx)
     face_content = _finished(drawing, dict(card) | {"part": DRAWS}, onnx, full_precision)
+    hears = model.hears
     hearing = _graph(
-        model.hears,
+        Hearing(hears) if isinstance(hears, CompactVoiceEncoder) else hears,
         {"waveform": torch.zeros(1, N_SAMPLES)},
-        {"feature": (1, model.feature_size)},
+        hearing_outputs(model.feature_size, model.descriptor_sizes),
         {"waveform": {1: "n_samples"}},
         onnx,
     )
-    said = dict(card) | {"part": HEARS, "face_sha256": sha256_of(face_content)}
+    said = dict(card) | {
+        "part": HEARS,
+        "face_sha256": sha256_of(face_content),
+        "descriptor_sizes": list(model.descriptor_sizes),
+    }
     content = _finished(hearing, said, onnx, full_precision)
     write_whole(face_graph_path(path), face_content)
     write_whole(path, content)

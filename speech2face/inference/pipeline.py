@@ -1,6 +1,7 @@
 """From a voice to a face by onnxruntime, with one session that hears and one that draws.
 
     NAME.onnx         waveform [1, L]  ->  feature [1, D], v_s
+                                       ->  voice_descriptors [1, V], if its card says so
     NAME-face.onnx    feature [N, D], exaggeration [N], draw [N, R]
                       ->  image [N, 3, 224, 224], landmarks [N, 68, 2], drawn_feature [N, D], v'
 
@@ -12,6 +13,7 @@ that is opened is the face graph whose SHA-256 the hearing graph names.
 
 import operator
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -63,6 +65,7 @@ class ModelCard:
     face_sha256: str  # digest of the face graph, as the hearing graph names it
     # Everything in its metadata, such as licence and training data.
     details: dict[str, Any] = field(default_factory=dict, repr=False)
+    descriptor_sizes: tuple[int, ...] = ()  # of the parts of V; none: the graph gives no V
 
     def __post_init__(self) -> None:
         known = {"format": FORMAT, "sample_rate": SAMPLE_RATE}
@@ -74,6 +77,9 @@ class ModelCard:
             raise ValueError(f"default_exaggeration is {self.default_exaggeration}")
         if not (0 < self.feature_size <= MAX_SIZE and 0 <= self.draw_size <= MAX_SIZE):
             raise ValueError(f"feature_size is {self.feature_size}, draw_size {self.draw_size}")
+        sizes = self.descriptor_sizes
+        if any(size <= 0 for size in sizes) or sum(sizes) > MAX_SIZE:
+            raise ValueError(f"descriptor_sizes is {sizes}")
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,26 @@ class Pipeline:
         """
         return self._feature(_recording(voice, sample_rate))
 
+    def describe(self, voice: Voice, *, sample_rate: int | None = None) -> Floats:
+        """The numbers by which the model describes a voice before it makes a face of it, `[V]`.
+
+        It is for systems that learn something else from a voice than a face, such as `match`.
+
+        Args:
+            voice: as for `hear`.
+            sample_rate: as for `hear`.
+
+        Raises:
+            Speech2FaceError: a voice that cannot be used, or a model that does not give them.
+        """
+        if not self.card.descriptor_sizes:
+            problem = f"the model {self.card.name!r} gives no descriptors of a voice"
+            remedy = "give an embedded model, or one that this version has exported"
+            raise Speech2FaceError(problem, remedy)
+        outputs = hearing_outputs(self.card.feature_size, self.card.descriptor_sizes)
+        _, descriptors = self._heard(_recording(voice, sample_rate), outputs)
+        return descriptors
+
     def draw(
         self,
         feature: NDArray[Any],
@@ -204,11 +230,14 @@ class Pipeline:
 
     def _feature(self, recording: Recording) -> Floats:
         """v_s `[D]`."""
-        waveform = tile_to(recording.waveform, N_SAMPLES)[None]  # [1, L]
-        outputs: dict[str, Shape] = {"feature": (1, self.card.feature_size)}
-        (features,) = self._run(self.hearing, {"waveform": waveform}, outputs)  # [1, D]
-        feature: Floats = features[0]
+        (feature,) = self._heard(recording, hearing_outputs(self.card.feature_size))
         return feature
+
+    def _heard(self, recording: Recording, outputs: dict[str, Shape]) -> list[Floats]:
+        """The named outputs of the graph that hears, without the axis of one voice."""
+        waveform = tile_to(recording.waveform, N_SAMPLES)[None]  # [1, L]
+        found = self._run(self.hearing, {"waveform": waveform}, outputs)
+        return [output[0] for output in found]
 
     def _faces(self, feature: Floats, alpha: float, draws: NDArray[Any]) -> list[Floats]:
         """Images `[N, 3, H, W]`, landmarks `[N, 68, 2]` and v' `[N, D]` of draws `[N, R]`."""
@@ -291,8 +320,17 @@ def load_model(
     hearing = _session(content, path, threads or THREADS)
     card = _card(hearing, path, sha256)
     inputs: dict[str, Shape] = {"waveform": (1, None)}
-    _refuse_other_graph(hearing, inputs, {"feature": (1, card.feature_size)}, path)
+    outputs = hearing_outputs(card.feature_size, card.descriptor_sizes)
+    _refuse_other_graph(hearing, inputs, outputs, path)
     return Pipeline(hearing, _face_session(card, path, threads or THREADS), card)
+
+
+def hearing_outputs(feature_size: int, descriptor_sizes: Sequence[int] = ()) -> dict[str, Shape]:
+    """Names and sizes of what the hearing graph gives, in its order."""
+    outputs: dict[str, Shape] = {"feature": (1, feature_size)}
+    if descriptor_sizes:
+        outputs["voice_descriptors"] = (1, sum(descriptor_sizes))
+    return outputs
 
 
 def face_outputs(feature_size: int) -> dict[str, Shape]:
@@ -413,6 +451,7 @@ def _card(session: Any, path: Path, sha256: str) -> ModelCard:
             sha256=sha256,
             face_sha256=str(said.get("face_sha256")),
             details=said,
+            descriptor_sizes=tuple(int(size) for size in said.get("descriptor_sizes", ())),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         problem = f"its description is not one that this version knows ({error})"

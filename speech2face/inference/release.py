@@ -65,6 +65,7 @@ def release(
         "min_samples": MIN_SAMPLES,
         "feature_size": model.feature_size,
         "draw_size": model.draw_size,
+        "descriptor_sizes": list(model.descriptor_sizes),
     }
     name = f"{card['name']}.onnx"
     try:

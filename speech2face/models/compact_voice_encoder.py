@@ -12,6 +12,7 @@ used completely; from longer speech, windows are taken at even distances, which 
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +51,11 @@ class CompactVoiceEncoderConfig:
         """Sizes of the parts of a description: inner statistics, last statistics, embedding."""
         trunk = self.trunk
         return 2 * trunk.block_channels[-2], 2 * trunk.n_channels, trunk.embedding_size
+
+    @property
+    def heard_sizes(self) -> tuple[int, ...]:
+        """Sizes of the parts of what the head takes: the description, then languages if any."""
+        return (*self.descriptor_sizes, *([self.n_languages] if self.n_languages else []))
 
 
 class CompactVoiceEncoder(nn.Module):
@@ -119,6 +125,25 @@ class CompactVoiceEncoder(nn.Module):
         index = starts[:, None] + torch.arange(frames, device=features.device)  # [W, 300]
         windows: Tensor = features[:, index % n_frames]  # [B, W, 300, 80]
         return windows
+
+
+class HeardVoice(NamedTuple):
+    """Outputs of the exported hearing graph of a compact model, in its order."""
+
+    feature: Tensor  # [B, D]: v_s
+    descriptors: Tensor  # [B, V + L]: what the feature is a linear function of
+
+
+class Hearing(nn.Module):
+    """A compact voice encoder as it is exported: it also says what its face was computed from."""
+
+    def __init__(self, encoder: CompactVoiceEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, waveform: Tensor) -> HeardVoice:
+        heard = self.encoder.heard(self.encoder.voice_statistics(waveform))
+        return HeardVoice(self.encoder.head(heard), heard)
 
 
 def _refuse_short(waveform: Tensor) -> None:

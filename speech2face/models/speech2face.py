@@ -69,6 +69,12 @@ class Speech2Face(nn.Module):
         """R."""
         return len(self.draws.spread)
 
+    @property
+    def descriptor_sizes(self) -> tuple[int, ...]:
+        """Sizes of the parts in which a compact voice encoder describes a voice; else none."""
+        hears = self.hears
+        return hears.config.heard_sizes if isinstance(hears, CompactVoiceEncoder) else ()
+
     def forward(self, waveform: Tensor, exaggeration: Tensor, draw: Tensor) -> DrawnFaces:
         """Faces of waveforms `[B, L]`, at `exaggeration [B]` (alpha) and `draw [B, R]`."""
         faces: DrawnFaces = self.draws(self.hears(waveform), exaggeration, draw)

@@ -31,7 +31,10 @@ from speech2face.data.invented import draw as draw_portrait
 from speech2face.data.invented import traits_of
 from speech2face.inference.export import export, verify_parity
 from speech2face.models.canonical_decoder import CanonicalFaceDecoder, face_places
-from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
+from speech2face.models.compact_voice_encoder import (
+    CompactVoiceEncoder,
+    CompactVoiceEncoderConfig,
+)
 from speech2face.models.hub import face_graph_path
 from speech2face.models.rounding import quantise, rounded_weights
 from speech2face.models.speaker_encoder import SHA256, fingerprint, read_speaker_encoder
@@ -41,6 +44,7 @@ from speech2face.training.surround import opacities
 
 DECODER = EmbeddedConfig().decoder
 D = R = DECODER.feature_size
+DESCRIPTOR_SIZES = CompactVoiceEncoderConfig().descriptor_sizes
 CARD: dict[str, Any] = {
     "format": 2,
     "name": "untrained",
@@ -190,8 +194,22 @@ def test_the_heard_feature_equals_that_of_torch(
     rounded: Speech2Face, exported: Path, seconds: float
 ) -> None:
     waveform = speech("rms", seconds)
-    (feature,) = load_model(exported).hearing.run(None, {"waveform": waveform.numpy()})
+    feature, descriptors = load_model(exported).hearing.run(None, {"waveform": waveform.numpy()})
+    assert isinstance(rounded.hears, CompactVoiceEncoder)
     np.testing.assert_allclose(feature, rounded.hears(waveform).numpy(), atol=1e-4)
+    expected = rounded.hears.heard(rounded.hears.voice_statistics(waveform)).numpy()  # [1, V]
+    np.testing.assert_allclose(descriptors, expected, atol=1e-4)
+
+
+@torch.no_grad()
+def test_descriptors_of_a_recording_are_those_that_its_face_is_made_of(
+    rounded: Speech2Face, exported: Path
+) -> None:
+    pipeline = load_model(exported)
+    assert isinstance(rounded.hears, CompactVoiceEncoder)
+    descriptors = pipeline.describe(EXAMPLES / "slt.ogg")  # [V]
+    feature = rounded.hears.head(torch.from_numpy(descriptors)).numpy()
+    np.testing.assert_allclose(pipeline.hear(EXAMPLES / "slt.ogg"), feature, atol=1e-3)
 
 
 @torch.no_grad()
@@ -311,7 +329,7 @@ def restored(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 def test_the_stored_weights_equal_those_of_torch_exactly(
     rounded: Speech2Face, exported: Path
 ) -> None:
-    values = restored(exported)
+    values = {name.removeprefix("encoder."): value for name, value in restored(exported).items()}
     state = rounded.hears.state_dict() | rounded.draws.state_dict()  # named as in its own graph
     for name in values.keys() & state.keys():
         np.testing.assert_array_equal(values[name], state[name].numpy())
@@ -420,7 +438,11 @@ def stated(path: Path) -> dict[str, list[int | str]]:
 
 
 def test_convention_the_graphs_state_the_shapes_of_the_contract(exported: Path) -> None:
-    assert stated(exported) == {"waveform": [1, "n_samples"], "feature": [1, D]}
+    assert stated(exported) == {
+        "waveform": [1, "n_samples"],
+        "feature": [1, D],
+        "voice_descriptors": [1, sum(DESCRIPTOR_SIZES)],
+    }
     assert stated(face_graph_path(exported)) == {
         "feature": ["n_faces", D],
         "exaggeration": ["n_faces"],
@@ -468,7 +490,11 @@ def test_file_that_cannot_be_written_is_named_and_nothing_is_left(
 def test_the_card_is_json_in_the_metadata_of_both_graphs(exported: Path) -> None:
     face = face_graph_path(exported)
     parts = {
-        exported: {"part": "hears", "face_sha256": hashlib.sha256(face.read_bytes()).hexdigest()},
+        exported: {
+            "part": "hears",
+            "face_sha256": hashlib.sha256(face.read_bytes()).hexdigest(),
+            "descriptor_sizes": list(DESCRIPTOR_SIZES),
+        },
         face: {"part": "draws"},
     }
     for path, part in parts.items():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from speech2face import Face, Pipeline, Speech2FaceError, load_model
 from speech2face.audio.io import SAMPLE_RATE, decode
+from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.models import hub
 
 pytestmark = pytest.mark.usefixtures("everything_is_speech")  # noise and tones stand for voices
@@ -202,6 +203,20 @@ def test_a_long_recording_says_that_it_was_cut(pipeline: Pipeline, tmp_path: Pat
     assert not pipeline.reconstruct(SLT).truncated
 
 
+def test_a_model_without_descriptors_says_so(pipeline: Pipeline) -> None:
+    with pytest.raises(Speech2FaceError, match="no descriptors of a voice"):
+        pipeline.describe(SLT)
+
+
+def test_descriptors_are_those_of_the_speech_that_is_heard(tmp_path: Path) -> None:
+    file = stand_in.write_stand_in(tmp_path / "model.onnx", **stand_in.WITH_DESCRIPTORS)
+    pipeline = load_model(file)
+    heard = tile_to(decode(SLT).waveform, N_SAMPLES)
+    expected = [np.abs(heard).mean(), np.square(heard).mean(), np.abs(heard).max()]
+    np.testing.assert_allclose(pipeline.describe(SLT), expected, rtol=1e-4)
+    np.testing.assert_allclose(pipeline.hear(SLT), expected[0], rtol=1e-4)
+
+
 def changed(**differences: Any) -> dict[str, Any]:
     return stand_in.METADATA | differences
 
@@ -220,6 +235,10 @@ WRONG_GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "NaN": ({"metadata": changed(default_exaggeration=float("nan"))}, "description holds NaN"),
     "huge": ({"metadata": changed(draw_size=10**12)}, "draw_size 1000000000000"),
     "another feature": ({"metadata": changed(feature_size=4)}, "'feature'"),
+    "too many descriptors": ({"metadata": changed(descriptor_sizes=[10**7])}, "descriptor_sizes"),
+    "no number of them": ({"metadata": changed(descriptor_sizes=["a"])}, "describes itself"),
+    "a part of size 0": ({"metadata": changed(descriptor_sizes=[3, 0])}, "descriptor_sizes"),
+    "descriptors only promised": ({"metadata": changed(descriptor_sizes=[3])}, "has"),
     "another output": ({"hearing": {"outputs": HEARING_OUTPUTS | {"mean": [1, 1]}}}, "has"),
 }
 WRONG_FACE_GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
