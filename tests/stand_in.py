@@ -1,9 +1,9 @@
 """Two tiny graphs of the contract of exported models, for tests that need no trained weights.
 
 The graph that hears gives the mean loudness of the voice, five times; with descriptors it gives
-its mean loudness, its power and its peak too. The graph that draws makes a plain picture: its red
-grows with the exaggeration, its green with the first coordinate of the draw, and its blue is the first
-number of the feature. Its mean feature is zero, and draws move v' by SPREAD.
+mean loudness, power and peak too. The graph that draws makes a plain picture: its red grows with
+the exaggeration, its green with the first coordinate of the draw, and its blue is the first number
+of the feature. Its mean feature is zero, and draws move v' by SPREAD.
 """
 
 import hashlib

@@ -146,7 +146,7 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
         "seed": config.voice.seed,
         "recipe": to_json(config),
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": commit(),
     }
     return release(
         embedded.model,
@@ -184,7 +184,7 @@ def _require_instruments() -> None:
             raise missing_extra(module, extra)
 
 
-def _commit() -> str:
+def commit() -> str:
     """Git commit of the checkout, with `-dirty` added if it has uncommitted changes."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
     if not _is_checkout():

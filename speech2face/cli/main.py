@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from speech2face import Speech2FaceError, __version__
 from speech2face.cli import (
     convert_vgg_face,
+    default_matcher,
     default_model,
     evaluate,
     export,
     extract,
+    match,
     models,
     prepare,
     reconstruct,
@@ -26,6 +28,7 @@ from speech2face.cli import (
 COMMANDS = (
     reconstruct,
     reconstruct_photo,
+    match,
     extract,
     evaluate,
     models,
@@ -33,6 +36,7 @@ COMMANDS = (
     prepare,
     train,
     default_model,
+    default_matcher,
     export,
     web_export,
     serve,

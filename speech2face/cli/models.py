@@ -1,6 +1,7 @@
 """`speech2face models`: list the models inside the package, and verify their files."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from speech2face.models import hub
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _list(_: argparse.Namespace) -> int:
-    for model in hub.list_models():
+    for model in _all():
         n_bytes = model.size_bytes
         size = "incomplete" if n_bytes is None else f"{n_bytes / 1e6:.1f} MB"
         licence = model.card.get("licence", "licence not stated")
@@ -38,7 +39,18 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _verify(_: argparse.Namespace) -> int:
-    for model in hub.list_models():
-        hub.verify(model)
-        print(f"{model.name}  whole  sha256 {model.sha256}")
+    for model in _all():
+        if isinstance(model, hub.EmbeddedMatcher):
+            hub.verify_matcher(model)
+        else:
+            hub.verify(model)
+        print(f"{model.name}  whole  sha256 {model.card['sha256']}")
     return 0
+
+
+def _all() -> Iterator[hub.EmbeddedModel | hub.EmbeddedMatcher]:
+    """Every model that came with the package, each followed by its matcher if it has one."""
+    for model in hub.list_models():
+        yield model
+        if (matcher := hub.embedded_matcher(model.name)) is not None:
+            yield matcher

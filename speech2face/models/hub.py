@@ -49,6 +49,20 @@ class EmbeddedModel:
         return sum(p.stat().st_size for p in paths) if all(p.is_file() for p in paths) else None
 
 
+@dataclass(frozen=True)
+class EmbeddedMatcher:
+    """The maps of an embedded model that match voices and faces, and their card."""
+
+    name: str
+    path: Path  # of the maps
+    card: dict[str, Any]  # what the recipe wrote: digest, licence, what it was fitted to
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Of the maps, or None if they are missing."""
+        return self.path.stat().st_size if self.path.is_file() else None
+
+
 def face_graph_path(model: Path) -> Path:
     """Path of the graph that draws: `NAME-face.onnx` beside `NAME.onnx`, which hears."""
     return model.with_name(f"{model.stem}-face.onnx")
@@ -57,6 +71,11 @@ def face_graph_path(model: Path) -> Path:
 def photo_map_path(model: Path) -> Path:
     """Path of the map for faces from photos: `NAME-photo.safetensors` beside `NAME.onnx`."""
     return model.with_name(f"{model.stem}-photo.safetensors")
+
+
+def matcher_path(model: Path) -> Path:
+    """Path of the maps for matching: `NAME-match.safetensors` beside `NAME.onnx`."""
+    return model.with_name(f"{model.stem}-match.safetensors")
 
 
 def embedded(name: str = DEFAULT) -> EmbeddedModel:
@@ -81,6 +100,34 @@ def embedded(name: str = DEFAULT) -> EmbeddedModel:
 def list_models() -> tuple[EmbeddedModel, ...]:
     """Every model that comes with the package."""
     return tuple(embedded(name) for name in EMBEDDED)
+
+
+def embedded_matcher(name: str = DEFAULT) -> EmbeddedMatcher | None:
+    """The matcher of an embedded model; None if it came without one.
+
+    Raises:
+        Speech2FaceError: as of `embedded`, or the card of the matcher is unreadable.
+    """
+    path = matcher_path(embedded(name).path)
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
+        return None
+    try:
+        card = read_json_object(card_path)
+        card["sha256"]
+    except (Speech2FaceError, KeyError) as error:
+        problem = "the card of the embedded matcher is damaged"
+        raise Speech2FaceError(problem, _INSTALL_AGAIN, str(card_path)) from error
+    return EmbeddedMatcher(path.stem, path, card)
+
+
+def verify_matcher(matcher: EmbeddedMatcher) -> None:
+    """Compare the SHA-256 of the maps with the card's; errors as of `verify`."""
+    if not matcher.path.is_file():
+        problem = "the maps of the embedded matcher are missing"
+        raise Speech2FaceError(problem, _INSTALL_AGAIN, str(matcher.path))
+    found = sha256_of(matcher.path.read_bytes())
+    _refuse_changed("matcher", matcher.path, found, str(matcher.card["sha256"]))
 
 
 def verify(model: EmbeddedModel) -> None:
