@@ -203,6 +203,7 @@ def _evaluate_clips(arguments: argparse.Namespace) -> Mapping[str, str]:
             arguments.out,
             settings,
             photos=_photos(arguments, pipeline),
+            matcher=_matcher(arguments, pipeline),
             further=_curves(arguments),
             report=progress.step,
         )
@@ -216,6 +217,15 @@ def _photos(arguments: argparse.Namespace, pipeline: Any) -> Any:
     if arguments.f2f is not None or not photo_map_path_of(arguments.model).is_file():
         return None
     return photo_pipeline_of(pipeline, arguments.model)
+
+
+def _matcher(arguments: argparse.Namespace, pipeline: Any) -> Any:
+    """The maps that match voices and photos, if the model came with any."""
+    from speech2face.inference.matcher import maps_of, matcher_path_of
+
+    if not matcher_path_of(arguments.model).is_file():
+        return None
+    return maps_of(pipeline, arguments.model)
 
 
 def _clips(arguments: argparse.Namespace) -> Any:

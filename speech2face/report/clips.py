@@ -22,6 +22,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.comparison import GENDER, GENDERS, Comparison, System, TrueFaces
 from speech2face.evaluation.projection import require_projection
 from speech2face.face.instruments import Instruments
+from speech2face.inference.descriptions import describe_voices
 from speech2face.inference.extract import (
     FACES,
     HALF_MARKS,
@@ -36,9 +37,11 @@ from speech2face.inference.extract import (
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pictures import PictureList, pictures, read_lists
 from speech2face.inference.pipeline import Pipeline
+from speech2face.models.matching_maps import MatchingMaps
 from speech2face.report import faces, figures
 from speech2face.report.document import Report, Section, require_page, write_report
 from speech2face.report.faces import Halves
+from speech2face.report.matcher import can_match, matcher_comparison, matcher_sections
 from speech2face.report.recognition import summary_tables
 from speech2face.report.sections import PROTOCOLS, section_or_reason, sections_of
 
@@ -95,6 +98,7 @@ def report_on_clips(
     settings: Settings | None = None,
     *,
     photos: PhotoPipeline | None = None,
+    matcher: MatchingMaps | None = None,
     instruments: Instruments | None = None,
     further: Sequence[Section] = (),
     report: Reporter = lambda stage, outcome: None,
@@ -107,6 +111,7 @@ def report_on_clips(
         out: folder of the report.
         settings: how.
         photos: the same model for photos, for a ceiling of ours; `settings.f2f` is preferred.
+        matcher: the maps of the same model that match voices and photos directly.
         instruments: what reads pictures; dlib, SFace and the packaged classifier unless given.
         further: sections to add at the end, such as training curves.
         report: called for every clip extracted or left out, with the stage's name, for a progress
@@ -159,10 +164,15 @@ def report_on_clips(
         for name, samples in halved.items()
         if len({sample.person for sample in samples}) > 1
     ]
+    sections = _sections(comparison, heard, stable, out)
+    if matcher is not None and can_match(matcher, comparison):
+        descriptors = _descriptors(used.samples, pipeline, out)
+        direct = matcher_comparison(comparison, matcher, descriptors)
+        sections += matcher_sections(comparison, direct, out)
     whole = Report(
         title=f"Faces consistent with voices: {pipeline.card.name} on {clips.corpus}",
         facts=_facts(clips, comparison, pipeline, settings, used, instruments),
-        sections=(*_sections(comparison, heard, stable, out), *further),
+        sections=(*sections, *further),
         summary=summary_tables(comparison),
         left_out=used.left_out,
     )
@@ -186,6 +196,12 @@ def _sections(
         sections.append(section_or_reason("stability", title, make))
     sections += sections_of(("projection",), comparison, out)
     return [*sections, faces.gallery(comparison, out, heard)]
+
+
+def _descriptors(samples: Sequence[Sample], pipeline: Pipeline, out: Path) -> NDArray[np.float32]:
+    """How the model describes each voice, `[N, V]`; all of them could be heard before."""
+    heard = describe_voices(samples, pipeline, out / EXTRACTED / "descriptors")
+    return np.stack([np.asarray(heard[sample.id]) for sample in samples])
 
 
 def _check_before(clips: Clips, settings: Settings) -> None:
