@@ -236,7 +236,7 @@ WRONG_GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "huge": ({"metadata": changed(draw_size=10**12)}, "draw_size 1000000000000"),
     "another feature": ({"metadata": changed(feature_size=4)}, "'feature'"),
     "too many descriptors": ({"metadata": changed(descriptor_sizes=[10**7])}, "descriptor_sizes"),
-    "no number of them": ({"metadata": changed(descriptor_sizes=["a"])}, "describes itself"),
+    "no number of them": ({"metadata": changed(descriptor_sizes=["a"])}, "its description"),
     "a part of size 0": ({"metadata": changed(descriptor_sizes=[3, 0])}, "descriptor_sizes"),
     "descriptors only promised": ({"metadata": changed(descriptor_sizes=[3])}, "has"),
     "another output": ({"hearing": {"outputs": HEARING_OUTPUTS | {"mean": [1, 1]}}}, "has"),
