@@ -13,6 +13,7 @@ from speech2face.models.campplus import CampplusConfig
 from speech2face.models.compact_voice_encoder import (
     CompactVoiceEncoder,
     CompactVoiceEncoderConfig,
+    Hearing,
 )
 from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.models.speech2face import load_speaker_encoder
@@ -207,6 +208,15 @@ def test_feature_is_the_head_of_statistics_and_embedding() -> None:
     assert len(views) == SMALL.n_descriptors == SMALL.n_statistics + 3
     expected = encoder.head.weight.numpy() @ views + encoder.head.bias.numpy()
     np.testing.assert_allclose(encoder(waveform)[0].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_what_is_exported_gives_the_feature_and_all_that_it_is_a_linear_function_of() -> None:
+    encoder, waveform = random_encoder(), noise(321)
+    feature, descriptors = Hearing(encoder)(waveform)
+    torch.testing.assert_close(feature, encoder(waveform))
+    torch.testing.assert_close(feature, encoder.head(descriptors))
+    assert descriptors.shape[1] == sum(encoder.config.heard_sizes)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from speech2face.training.recipes.matcher import (
     fit_matcher,
     fold_maps,
     unseen_scores,
+    voice_shares,
 )
 
 CONFIG = MatcherConfig(voice_shares=(0.5, 0.5), face_shares=(0.7, 0.3), n_components=8)
@@ -114,10 +115,28 @@ def test_the_same_pairs_give_the_same_bytes_and_the_hearing_is_named() -> None:
     assert first.calibration.slope > 0
 
 
+def test_languages_are_one_more_part_and_the_others_leave_them_room() -> None:
+    shares = voice_shares((20, 10, 5), replace(CONFIG, language_share=0.2))
+    assert shares == pytest.approx((0.4, 0.4, 0.2)) and sum(shares) == pytest.approx(1)
+    pairs = invented_pairs()
+    spoken = np.random.default_rng(3).random((len(pairs), 5))
+    heard = replace(
+        pairs, descriptors=np.hstack([pairs.descriptors, spoken]), sizes=(*pairs.sizes, 5)
+    )
+    assert fit_maps(heard, CONFIG).voice_weight.shape == (8, 35)
+    deaf = fit_maps(heard, replace(CONFIG, language_share=0.0))
+    np.testing.assert_array_equal(deaf.voice_weight[:, 30:], 0.0)
+    np.testing.assert_allclose(
+        deaf.of_voices(heard.descriptors),
+        fit_maps(pairs, CONFIG).of_voices(pairs.descriptors),
+        atol=1e-4,
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"voice_shares": (1.0,)}, "2 parts"),
+        ({"voice_shares": (0.2, 0.3, 0.5)}, "2 parts"),
         ({"face_shares": (0.2, 0.3, 0.5)}, "2 parts"),
     ],
 )
@@ -132,6 +151,7 @@ def test_shares_of_other_parts_are_refused(changes: dict[str, tuple[float]], sai
         {"voice_shares": ()},
         {"voice_shares": (0.5, 0.6)},
         {"face_shares": (1.5, -0.5)},
+        {"language_share": 1.0},
         {"voice_ridge": 0.0},
         {"face_ridge": -1.0},
         {"n_components": 0},

@@ -36,6 +36,7 @@ class MatcherConfig:
     """Chosen on train and val by folds within folds; docs/experiments.md says what was tried."""
 
     voice_shares: tuple[float, ...] = (0.1, 0.3, 0.6)  # of the variance, by part of a description
+    language_share: float = 0.1  # of all, where the model hears languages: they are the last part
     face_shares: tuple[float, ...] = (0.6, 0.4)  # the same by recogniser: dlib, SFace
     voice_ridge: float = 0.01  # where the variances of all numbers of a side add up to 1
     face_ridge: float = 0.018
@@ -50,6 +51,8 @@ class MatcherConfig:
             require(is_good, name, shares, "numbers of 0 or more that add up to 1")
         for name in ("voice_ridge", "face_ridge"):
             require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        is_share = 0 <= self.language_share < 1
+        require(is_share, "language_share", self.language_share, "a number from 0 to below 1")
         require_sizes(self, "n_components")
         require(2 <= self.n_folds <= 1000, "n_folds", self.n_folds, "2..1000")
         require(0 <= self.seed <= MAX_INTEGER, "seed", self.seed, "0 or a positive number")
@@ -120,9 +123,8 @@ def fit_maps(pairs: Pairs, config: MatcherConfig) -> MatchingMaps:
         Speech2FaceError: shares for other parts than there are.
     """
     names = tuple(pairs.features)
-    _refuse_other_parts("voice_shares", config.voice_shares, pairs.sizes)
     _refuse_other_parts("face_shares", config.face_shares, names)
-    shares = tuple(zip(pairs.sizes, config.voice_shares, strict=True))
+    shares = tuple(zip(pairs.sizes, voice_shares(pairs.sizes, config), strict=True))
     voice_scale = standard_scale(torch.from_numpy(pairs.descriptors), shares).numpy()  # [V]
     faces = [unit_rows(pairs.features[name]) for name in names]
     face_scale = np.concatenate(
@@ -148,6 +150,19 @@ def fit_maps(pairs: Pairs, config: MatcherConfig) -> MatchingMaps:
         calibration=UNCALIBRATED,
         hearing_sha256="",
     )
+
+
+def voice_shares(sizes: Sequence[int], config: MatcherConfig) -> tuple[float, ...]:
+    """The share of the variance of each part of a description, with languages last if any.
+
+    Raises:
+        Speech2FaceError: the settings name shares of another number of parts.
+    """
+    if len(sizes) != len(config.voice_shares) + 1:
+        _refuse_other_parts("voice_shares", config.voice_shares, sizes)
+        return config.voice_shares
+    rest = 1.0 - config.language_share
+    return (*(rest * share for share in config.voice_shares), config.language_share)
 
 
 def common_scale(features: Matrix, share: float) -> Matrix:
