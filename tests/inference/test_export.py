@@ -31,10 +31,7 @@ from speech2face.data.invented import draw as draw_portrait
 from speech2face.data.invented import traits_of
 from speech2face.inference.export import export, verify_parity
 from speech2face.models.canonical_decoder import CanonicalFaceDecoder, face_places
-from speech2face.models.compact_voice_encoder import (
-    CompactVoiceEncoder,
-    CompactVoiceEncoderConfig,
-)
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.hub import face_graph_path
 from speech2face.models.rounding import quantise, rounded_weights
 from speech2face.models.speaker_encoder import SHA256, fingerprint, read_speaker_encoder
@@ -44,7 +41,7 @@ from speech2face.training.surround import opacities
 
 DECODER = EmbeddedConfig().decoder
 D = R = DECODER.feature_size
-DESCRIPTOR_SIZES = CompactVoiceEncoderConfig().descriptor_sizes
+DESCRIPTOR_SIZES = EmbeddedConfig().encoder.heard_sizes
 CARD: dict[str, Any] = {
     "format": 2,
     "name": "untrained",
@@ -198,7 +195,7 @@ def test_the_heard_feature_equals_that_of_torch(
     assert isinstance(rounded.hears, CompactVoiceEncoder)
     np.testing.assert_allclose(feature, rounded.hears(waveform).numpy(), atol=1e-4)
     expected = rounded.hears.heard(rounded.hears.voice_statistics(waveform)).numpy()  # [1, V]
-    np.testing.assert_allclose(descriptors, expected, atol=1e-4)
+    np.testing.assert_allclose(descriptors, expected, rtol=1e-4, atol=1e-4)  # up to 20 and more
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class MatcherConfig:
-    """Chosen on train and val by folds within folds; docs/experiments.md says what was tried."""
+    """Chosen on train and val; docs/experiments.md says how, and what else was tried."""
 
     voice_shares: tuple[float, ...] = (0.1, 0.3, 0.6)  # of the variance, by part of a description
     language_share: float = 0.1  # of all, where the model hears languages: they are the last part
