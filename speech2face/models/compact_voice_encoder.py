@@ -54,8 +54,8 @@ class CompactVoiceEncoderConfig:
 
     @property
     def heard_sizes(self) -> tuple[int, ...]:
-        """Sizes of the parts of what the head takes: the description, then languages if any."""
-        return (*self.descriptor_sizes, *([self.n_languages] if self.n_languages else []))
+        """Sizes of the parts of what the head takes, see `CompactVoiceEncoder.heard`."""
+        return self.descriptor_sizes
 
 
 class CompactVoiceEncoder(nn.Module):
@@ -90,8 +90,12 @@ class CompactVoiceEncoder(nn.Module):
         """
         return torch.cat([statistics, self.trunk.embed(statistics)], dim=-1)
 
+    def heard(self, statistics: Tensor) -> Tensor:
+        """Input of the head, `[B, S]` to `[B, V]`; the exported graph gives it as well."""
+        return self.descriptors(statistics)
+
     def forward(self, waveform: Tensor) -> Tensor:
-        feature: Tensor = self.head(self.descriptors(self.voice_statistics(waveform)))
+        feature: Tensor = self.head(self.heard(self.voice_statistics(waveform)))
         return feature  # [B, D]
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
@@ -131,7 +135,7 @@ class HeardVoice(NamedTuple):
     """Outputs of the exported hearing graph of a compact model, in its order."""
 
     feature: Tensor  # [B, D]: v_s
-    descriptors: Tensor  # [B, V + L]: what the feature is a linear function of
+    descriptors: Tensor  # [B, V]: what the feature is a linear function of
 
 
 class Hearing(nn.Module):
