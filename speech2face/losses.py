@@ -59,6 +59,16 @@ def distillation_loss(
     return (probability * surprise).sum(dim=-1).mean()
 
 
+def pixel_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of decoded faces, `[B, 3, H, W]` each, values in 0..1.
+
+    It is the alternative to Eq. (1) in an ablation of Oh et al. 2019 (arXiv, Fig. 8): faces of v_s
+    and v_f. Trained by it alone, faces become blurred and similar to each other.
+    """
+    _check_pair(predicted, target)
+    return F.l1_loss(predicted, target.detach())
+
+
 def landmark_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of coordinates in pixels, `[B, N, 2]` each (Cole et al. 2017)."""
     _check_pair(predicted, target)

@@ -33,13 +33,22 @@ class Progress:
                 progress.advance()
     """
 
-    def __init__(self, total: int | None = None, *, unit: str = "clips", done: int = 0) -> None:
+    def __init__(
+        self,
+        total: int | None = None,
+        *,
+        unit: str = "clips",
+        done: int = 0,
+        is_shown: bool = True,
+    ) -> None:
         """
         Args:
             total: number of items, if it is known.
             unit: what is counted, in the plural.
             done: number of items that an earlier, interrupted run has already done.
+            is_shown: False where another process shows the same progress.
         """
+        self._is_shown = is_shown
         self._total, self._unit = total, unit
         self._first = self._done = done
         self._started = self._line_at = time.monotonic()
@@ -48,7 +57,7 @@ class Progress:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if self._is_shown and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
             from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -107,6 +116,8 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(words, refresh=False)
             self._bar.update(n_done - self._bar.n)
+            return
+        if not self._is_shown:
             return
         now = time.monotonic()
         is_last = n_done == self._total and self._logged

@@ -1,6 +1,7 @@
 """`speech2face train`: train a network of the paper; a stopped run can be continued."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ examples:
   speech2face train voice-encoder ... --config runs/encoder/lambdas.toml
 
 If a run was stopped or killed, the same command continues it, and it ends with the same weights.
-Without --config and --set the settings are the paper's; --dry-run prints them.
+Without --config and --set the settings are the paper's. --dry-run prints them, and the memory and
+time that the training will take.
+
+With torchrun, several processes train one network, each of them on its own GPU:
+  torchrun --nproc-per-node 4 -m speech2face train voice-encoder ... --set plan.accumulate=4
 """
 
 
@@ -65,6 +70,11 @@ def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentPar
         default="auto",
         help="where to compute: auto (default), cpu, cuda or cuda:N",
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="also write the losses to RUN_DIR/tensorboard, for TensorBoard",
+    )
     return parser
 
 
@@ -74,15 +84,12 @@ def _train_voice_encoder(arguments: argparse.Namespace) -> int:
 
     config = resolved(VoiceEncoderTraining(), arguments)
     if arguments.dry_run:
-        return print_settings(config)
+        return _print_plan(config, arguments)
     if arguments.balance_at is not None:
         return _balance(config, arguments)
     from speech2face.training.recipes.paper import train_voice_encoder
 
-    data, folder, where = _places(arguments)
-    state = train_voice_encoder(config, data, folder, device=where)
-    print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
-    return 0
+    return _train(train_voice_encoder, config, arguments)
 
 
 def _train_face_decoder(arguments: argparse.Namespace) -> int:
@@ -91,22 +98,48 @@ def _train_face_decoder(arguments: argparse.Namespace) -> int:
 
     config = resolved(FaceDecoderTraining(), arguments)
     if arguments.dry_run:
-        return print_settings(config)
+        return _print_plan(config, arguments)
     from speech2face.training.recipes.paper import train_face_decoder
 
+    return _train(train_face_decoder, config, arguments)
+
+
+def _train(recipe: Callable[..., Any], config: Any, arguments: argparse.Namespace) -> int:
+    """Train by one of the two recipes, and print the last loss."""
+    from speech2face.training.machine import this_machine
+
     data, folder, where = _places(arguments)
-    state = train_face_decoder(config, data, folder, device=where)
-    print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+    with this_machine(where) as machine:
+        curves = None
+        if arguments.tensorboard and machine.ranks.is_first:
+            from speech2face.training.tensorboard_files import TensorBoardFiles
+
+            curves = TensorBoardFiles(folder / "tensorboard")
+        state = recipe(config, data, folder, machine, curves)
+        if machine.ranks.is_first:
+            print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+    return 0
+
+
+def _print_plan(config: Any, arguments: argparse.Namespace) -> int:
+    """Print the settings, and as comments what the training will take; returns 0."""
+    from speech2face.training.estimate import estimate
+
+    print_settings(config)
+    for line in estimate(config, arguments.data, _device(arguments.device)):
+        print(f"# {line}")
     return 0
 
 
 def _balance(config: Any, arguments: argparse.Namespace) -> int:
+    from speech2face.training.machine import this_machine
     from speech2face.training.recipes.paper import LAMBDAS, balance_voice_encoder
 
     data, folder, where = _places(arguments)
-    lambdas, magnitudes = balance_voice_encoder(
-        config, data, folder, at_iteration=arguments.balance_at, device=where
-    )
+    with this_machine(where) as machine:
+        lambdas, magnitudes = balance_voice_encoder(
+            config, data, folder, at_iteration=arguments.balance_at, machine=machine
+        )
     for name, magnitude in magnitudes.items():
         print(f"{name}: gradient {magnitude:.4g}, weight {getattr(lambdas, name):.4g}")
     print(f"written to {folder / LAMBDAS}; train with --config {folder / LAMBDAS}")

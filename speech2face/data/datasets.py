@@ -1,20 +1,19 @@
 """Precomputed features as batches for training.
 
-The order of samples depends only on the seed and on how many samples were seen before: sample
-number `p` of a training is sample `p % n` of the shuffle of epoch `p // n`. No state has to be
-saved for it, so a run that was killed continues with the batches that would have come next.
+The order in which a training reads them is in `data.order`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from speech2face.data.sample import Split
@@ -23,7 +22,6 @@ from speech2face.errors import Speech2FaceError
 from speech2face.files import write_whole
 from speech2face.records import jsonl_rows, read_json_object
 
-B = TypeVar("B")  # a batch
 DESCRIPTION = "features.json"  # what all features of a folder have in common
 CLIPS = "clips.jsonl"  # key or reason of rejection of each clip, in the order of the manifest
 
@@ -102,6 +100,12 @@ class FeatureShards:
         """Ids of the samples; `read` takes positions in this list."""
         return [clip.id for clip in self._clips]
 
+    @cached_property
+    def shards(self) -> NDArray[np.int32]:
+        """Number of the shard of each sample, `[N]`."""
+        numbers = [self._store.shard_of(clip.key) for clip in self._clips]
+        return np.array(numbers, dtype=np.int32)
+
     def read(self, name: str, positions: Sequence[int]) -> Tensor:
         """Rows of one feature, `[B, ...]` as stored.
 
@@ -165,41 +169,3 @@ def read_clips(path: Path) -> list[PreparedClip]:
             problem = "this line does not describe a prepared clip"
             raise Speech2FaceError(problem, remedy, where) from damage
     return clips
-
-
-def positions_from(
-    samples_seen: int, *, n_samples: int, batch_size: int, seed: int
-) -> Iterator[list[int]]:
-    """Endless batches of positions, beginning with sample number `samples_seen` of a training.
-
-    Every epoch is a shuffle of all samples. A batch may contain the end of one epoch and the
-    beginning of the next.
-    """
-    epoch, order = -1, np.empty(0, dtype=np.int64)
-    while True:
-        batch = []
-        for number in range(samples_seen, samples_seen + batch_size):
-            if number // n_samples != epoch:
-                epoch = number // n_samples
-                order = np.random.default_rng([seed, epoch]).permutation(n_samples)
-            batch.append(int(order[number % n_samples]))
-        samples_seen += batch_size
-        yield batch
-
-
-def shuffled(
-    read: Callable[[Sequence[int]], B], *, n_samples: int, batch_size: int, seed: int
-) -> Callable[[int], Iterator[B]]:
-    """The function `batches_from(samples_seen)`, which gives endless and repeatable batches."""
-
-    def batches_from(samples_seen: int) -> Iterator[B]:
-        stream = positions_from(samples_seen, n_samples=n_samples, batch_size=batch_size, seed=seed)
-        return map(read, stream)
-
-    return batches_from
-
-
-def in_order(read: Callable[[Sequence[int]], B], *, n_samples: int, batch_size: int) -> Iterator[B]:
-    """Batches of every sample once, in order; the last batch may be smaller."""
-    for start in range(0, n_samples, batch_size):
-        yield read(range(start, min(start + batch_size, n_samples)))

@@ -128,6 +128,10 @@ class Store:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
+    def shard_of(self, key: str) -> int:
+        """Number of the shard of a record; raises a `Speech2FaceError` if there is none."""
+        return int(self._place(key).shard.stem.removeprefix("shard-"))
+
     def array(self, key: str, name: str) -> NDArray[Any]:
         """One array of a record.
 

@@ -61,8 +61,12 @@ class WarpingFaceDecoder(nn.Module):
             remedy = f"expected `[B, {self.feature_size}]`"
             raise Speech2FaceError(f"face feature {tuple(feature.shape)}", remedy)
         landmarks, texture = self.decode_parts(feature)  # [B, N, 2], [B, 3, H, W]
+        return DecodedFace(self.join(landmarks, texture), landmarks, texture)
+
+    def join(self, landmarks: Tensor, texture: Tensor) -> Tensor:
+        """The face `[B, 3, H, W]`, RGB in 0..1: the texture, warped to the landmarks."""
         image = warp_image(texture, self.mean_landmarks, landmarks, config=self.warp)
-        return DecodedFace(image.clamp(0.0, 1.0), landmarks, texture)
+        return image.clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True)

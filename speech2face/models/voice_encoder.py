@@ -31,6 +31,7 @@ class VoiceEncoderConfig:
     channels: tuple[int, ...] = PAPER_CHANNELS
     n_bins: int = N_BINS
     feature_size: int = 4096  # D: both fully connected layers
+    batch_norm: bool = True  # without it: an ablation of the paper (arXiv, Fig. 9)
 
     def __post_init__(self) -> None:
         if len(self.channels) != N_CONVOLUTIONS:
@@ -52,12 +53,12 @@ class VoiceEncoderConfig:
 
 
 class ConvolutionBlock(nn.Module):
-    """Convolution, ReLU, then batch norm: the order of Table 1."""
+    """Convolution, ReLU, then batch norm if wanted: the order of Table 1."""
 
-    def __init__(self, before: int, after: int, stride: int) -> None:
+    def __init__(self, before: int, after: int, stride: int, *, batch_norm: bool) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(before, after, KERNEL, stride)
-        self.norm = nn.BatchNorm2d(after)
+        self.norm = nn.BatchNorm2d(after) if batch_norm else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
         normalised: Tensor = self.norm(F.relu(self.convolution(maps)))  # [B, C, T', F']
@@ -74,12 +75,13 @@ class VoiceEncoder(nn.Module):
         layers: list[nn.Module] = []
         for number in range(1, N_CONVOLUTIONS):
             stride = 2 if number in STRIDED else 1
-            layers.append(ConvolutionBlock(widths[number - 1], widths[number], stride))
+            before, after = widths[number - 1], widths[number]
+            layers.append(ConvolutionBlock(before, after, stride, batch_norm=config.batch_norm))
             if number in POOLED:
                 layers.append(nn.MaxPool2d((2, 1)))  # time only: the paper keeps frequency
         layers.append(nn.Conv2d(widths[-2], widths[-1], KERNEL, stride=2))  # 13: no activation
         self.trunk = nn.Sequential(*layers)
-        self.pooled_norm = nn.BatchNorm2d(widths[-1])
+        self.pooled_norm = nn.BatchNorm2d(widths[-1]) if config.batch_norm else nn.Identity()
         self.hidden = nn.Linear(widths[-1] * config.n_pooled_bins, config.feature_size)
         self.feature = nn.Linear(config.feature_size, config.feature_size)
 

@@ -19,7 +19,12 @@ from speech2face.training.config import Lambdas
 from speech2face.training.state import TrainState
 from speech2face.training.step import VOICE_ENCODER, VoiceTerms, voice_encoder_losses
 
-TERMS = ("decoder", "feature", "distillation")  # the first one that is used keeps its weight
+TERMS = (
+    "decoder",
+    "feature",
+    "distillation",
+    "pixel",
+)  # the first one that is used keeps its weight
 
 
 def measure(

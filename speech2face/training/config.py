@@ -3,12 +3,15 @@
 An experiment is a TOML file of differences; an empty file gives the paper's settings.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from speech2face.configuration import MAX_INTEGER, require
 from speech2face.models.face_decoder import FaceDecoderConfig
 from speech2face.models.voice_encoder import VoiceEncoderConfig
+from speech2face.training.machine import PRECISIONS
+
+MAX_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -49,43 +52,81 @@ class AdamConfig:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a training lasts and how often it is validated and saved, in samples."""
+    """How long a training lasts, and how often it is validated and saved.
+
+    Attributes:
+        batch_size: samples of a micro-batch, which batch norm sees together.
+        accumulate: micro-batches of an update, a power of two. Several processes share them.
+        total_samples: length of the training, if `epochs` is 0.
+        epochs: length of the training in epochs of the corpus at hand; 0 says that `total_samples`
+            decides.
+        validate_every: samples between two validations.
+        validation_samples: at most so many held-out samples are used, at equal distances.
+        checkpoint_minutes: time between two checkpoints; a kill costs this time at most.
+        checkpoint_every: samples between two checkpoints, in addition; 0 leaves it to the time.
+        seed: for the initial weights and the order of samples.
+    """
 
     batch_size: int = 8
+    accumulate: int = 1
     total_samples: int = 5_100_000  # 3 epochs of 1.7 million pairs
-    validate_every: int = 80_000  # samples: 10,000 iterations
-    checkpoint_every: int = 8_000  # samples: 1,000 iterations
-    seed: int = 0  # for the initial weights and the order of samples
+    epochs: float = 0.0
+    validate_every: int = 80_000  # 10,000 iterations
+    validation_samples: int = 5_000  # the paper tests on so many samples
+    checkpoint_minutes: float = 5.0
+    checkpoint_every: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "total_samples", "validate_every", "checkpoint_every"):
+        for name in ("batch_size", "accumulate", "total_samples", "validate_every"):
             value = getattr(self, name)
             require(value > 0, name, value, "positive")
+        is_power = self.accumulate & (self.accumulate - 1) == 0
+        require(is_power, "accumulate", self.accumulate, "a power of two, such as 1, 2 or 4")
+        count = self.validation_samples
+        require(count > 0, "validation_samples", count, "positive")
+        minutes, every = self.checkpoint_minutes, self.checkpoint_every
+        require(minutes > 0, "checkpoint_minutes", minutes, "a positive number")
+        require(every >= 0, "checkpoint_every", every, "0 or a positive number")
+        require(0 <= self.epochs <= MAX_EPOCHS, "epochs", self.epochs, f"0..{MAX_EPOCHS:,}")
         require(0 <= self.seed <= MAX_INTEGER, "seed", self.seed, "0 or a positive number")
+
+    @property
+    def update_size(self) -> int:
+        """Samples of an update."""
+        return self.batch_size * self.accumulate
+
+    def for_corpus(self, n_samples: int) -> "Plan":
+        """The plan with the length of the training in samples of this corpus."""
+        if not self.epochs:
+            return self
+        return replace(self, epochs=0.0, total_samples=max(1, round(self.epochs * n_samples)))
 
     def iteration(self, samples_seen: int) -> int:
         """Number of the next update, counted from 0."""
-        return samples_seen // self.batch_size
+        return samples_seen // self.update_size
 
     def is_done(self, samples_seen: int) -> bool:
         """Whether enough samples were seen."""
         return samples_seen >= self.total_samples
 
     def checkpoint_due(self, samples_seen: int) -> bool:
-        """Whether the last update passed a multiple of `checkpoint_every`."""
-        return self._passed(samples_seen, self.checkpoint_every)
+        """Whether the last update passed a multiple of `checkpoint_every`, if that is not 0."""
+        return self.checkpoint_every > 0 and self._passed(samples_seen, self.checkpoint_every)
 
     def validation_due(self, samples_seen: int) -> bool:
         """Whether the last update passed a multiple of `validate_every`, or was the last."""
         return self.is_done(samples_seen) or self._passed(samples_seen, self.validate_every)
 
     def _passed(self, samples_seen: int, every: int) -> bool:
-        return samples_seen // every > (samples_seen - self.batch_size) // every
+        return samples_seen // every > (samples_seen - self.update_size) // every
 
 
 @dataclass(frozen=True)
 class Lambdas:
-    """Weights of Eq. (1), by the names of its terms; a term of weight 0 is not computed.
+    """Weights of the terms of Eq. (1), and of the pixel loss of an ablation, by name.
+
+    A term of weight 0 is not computed.
 
     The published weights balance gradients at the scale of the authors' features, which is not
     known. For your features, find them by the paper's rule:
@@ -95,6 +136,7 @@ class Lambdas:
     decoder: float = 1.0
     feature: float = 0.025  # lambda_1
     distillation: float = 200.0  # lambda_2
+    pixel: float = 0.0  # not in Eq. (1): an ablation (arXiv, Fig. 8) trains by this term alone
 
     def __post_init__(self) -> None:
         _check_weights(self)
@@ -129,8 +171,11 @@ class VoiceEncoderTraining:
     clip_seconds: float = 6.0  # 3 or 6 in the paper; the beginning of each clip is used
     face_decoder: str = ""  # run directory of a trained face decoder, whose first layer is f_dec
     vgg_face: str = ""  # file that `speech2face convert-vgg-face` wrote; its last layer is f_VGG
+    face_feature: str = ""  # name of v_f, if clips of videos have several features
+    precision: str = "auto"  # or float32, bfloat16; auto is bfloat16 where the GPU has it
 
     def __post_init__(self) -> None:
+        _check_precision(self.precision)
         require(self.temperature > 0, "temperature", self.temperature, "a positive number")
         require(self.clip_seconds > 0, "clip_seconds", self.clip_seconds, "a positive number")
 
@@ -147,6 +192,14 @@ class FaceDecoderTraining:
     lambdas: FaceLambdas = field(default_factory=FaceLambdas)
     plan: Plan = field(default_factory=lambda: Plan(total_samples=800_000))
     vgg_face: str = ""  # file that `convert-vgg-face` wrote, for the embedding term
+    precision: str = "auto"  # or float32, bfloat16; auto is bfloat16 where the GPU has it
+
+    def __post_init__(self) -> None:
+        _check_precision(self.precision)
+
+
+def _check_precision(precision: str) -> None:
+    require(precision in PRECISIONS, "precision", precision, f"one of {', '.join(PRECISIONS)}")
 
 
 def _check_weights(lambdas: Any) -> None:

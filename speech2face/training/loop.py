@@ -1,6 +1,7 @@
 """The training loop of every network: update, report, validate and save, in a fixed order."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from speech2face.progress import Progress
 from speech2face.training.state import TrainState
 from speech2face.training.tracking import Run
 
-B = TypeVar("B")  # a batch
+B = TypeVar("B")  # what one update learns from
 
 
 def fit(
@@ -27,8 +28,8 @@ def fit(
     Args:
         state: a new state. If the run has a checkpoint, it replaces the weights and counters.
         step: makes one update and returns the losses by name.
-        batches_from: gives endless batches that begin after a number of samples, so that a
-            resumed run equals one that was not stopped.
+        batches_from: gives without end what each update learns from, beginning after a number of
+            samples, so that a resumed run equals one that was not stopped.
         run: run directory for checkpoints and losses.
         validate: computes the losses of held-out samples, by name.
 
@@ -38,8 +39,10 @@ def fit(
     """
     plan = state.plan
     run.restore(state)  # an empty run directory changes nothing
-    batches = batches_from(state.samples_seen)
-    with Progress(plan.total_samples, unit="samples", done=state.samples_seen) as progress:
+    total, seen = plan.total_samples, state.samples_seen
+    saved_at = time.monotonic()
+    batches = batches_from(seen)
+    with Progress(total, unit="samples", done=seen, is_shown=run.is_written) as progress:
         while not plan.is_done(state.samples_seen):
             rate = state.adam.learning_rate_at(state.iteration)
             losses = step(state, next(batches))
@@ -49,8 +52,10 @@ def fit(
             progress.show(state.samples_seen, state.losses)
             if validate and plan.validation_due(state.samples_seen):
                 run.report(state.samples_seen, validate(state), split="val")
-            if plan.checkpoint_due(state.samples_seen):
+            is_time = time.monotonic() - saved_at >= 60 * plan.checkpoint_minutes
+            if is_time or plan.checkpoint_due(state.samples_seen):
                 run.save(state)
+                saved_at = time.monotonic()
     run.save(state)
     return state
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from speech2face.audio.spectrogram import N_BINS, ComplexSpectrogram
-from speech2face.data.datasets import FeatureShards
+from speech2face.audio.spectrogram import N_BINS, N_FRAMES, ComplexSpectrogram
+from speech2face.data.talking_shards import open_voices
 from speech2face.errors import Speech2FaceError
 from speech2face.models.speech2face import FaceDrawing, Speech2Face
 from speech2face.models.voice_encoder import VoiceEncoder
 from speech2face.records import read_json_object
-from speech2face.training.recipes.paper import load_face_decoder, load_voice_encoder
+from speech2face.training.recipes.paper import Features, load_face_decoder, load_voice_encoder
 from speech2face.training.tracking import CONFIG
 
 SPREAD_SIZE = 64  # R: number of directions in which true faces differ most from predictions
@@ -45,8 +45,10 @@ def paper_model(voice_run: Path, face_run: Path, data: Path) -> Speech2Face:
         found = decoder.config.feature_size
         problem = f"the face decoder takes features of size {found}, not {size}"
         raise Speech2FaceError(problem, "train both on the same features", str(face_run))
-    train, val = FeatureShards(data, "train"), FeatureShards(data, "val")
-    learned_from = read_json_object(voice_run / CONFIG).get("features")
+    run = read_json_object(voice_run / CONFIG)
+    name = str(run.get("settings", {}).get("face_feature", ""))
+    train, val = open_voices(data, "train", name), open_voices(data, "val", name)
+    learned_from = run.get("features")
     if learned_from != train.description:
         problem = "the voice encoder was trained on other features"
         raise Speech2FaceError(problem, "give the --data of its training", str(data))
@@ -58,13 +60,14 @@ def paper_model(voice_run: Path, face_run: Path, data: Path) -> Speech2Face:
 
 
 @torch.no_grad()
-def unexplained(encoder: VoiceEncoder, features: FeatureShards) -> Tensor:
+def unexplained(encoder: VoiceEncoder, features: Features) -> Tensor:
     """True minus predicted face features of M clips, evenly spaced in the list, `[M, D]`."""
     n_clips = min(len(features), SPREAD_CLIPS)
     chosen = [number * len(features) // n_clips for number in range(n_clips)]
     residuals = []
     for rows in _batches(n_clips):
-        batch = features.voice_batch([chosen[row] for row in rows])
+        positions = [chosen[row] for row in rows]
+        batch = features.voice_batch(positions, N_FRAMES).to(torch.device("cpu"))
         residuals.append(batch.face_feature - encoder(batch.spectrogram))  # [B, D]
     return torch.cat(residuals)
 

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from speech2face.errors import Speech2FaceError
 from speech2face.files import write_whole, writing
@@ -25,14 +25,42 @@ from speech2face.training.state import TrainState, as_checkpoint, restore_state
 LOG = logging.getLogger(__name__)
 CONFIG = "config.json"
 STATS = "stats.jsonl"
-FREE_TO_CHANGE = {"total_samples", "validate_every", "checkpoint_every"}  # settings of [plan]
+FREE_TO_CHANGE = {  # settings of [plan]
+    "total_samples",
+    "epochs",
+    "validate_every",
+    "validation_samples",
+    "checkpoint_minutes",
+    "checkpoint_every",
+}
+
+
+class Curves(Protocol):
+    """Shows losses while a training runs."""
+
+    def begin(self, samples_seen: int) -> None:
+        """Everything that was shown after so many samples is no longer true."""
+        ...
+
+    def add(self, samples_seen: int, split: str, values: Mapping[str, Any]) -> None:
+        """Show the losses and the learning rate after so many samples."""
+        ...
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one training."""
+    """The folder of one training.
+
+    Attributes:
+        folder: of the run.
+        is_written: False in all processes but the first of those that train together; then nothing
+            is written, and everything can be read.
+        curves: a second place for the losses, such as files of TensorBoard.
+    """
 
     folder: Path
+    is_written: bool = True
+    curves: Curves | None = None
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write the settings of a new run, or compare them with those of its first start.
@@ -43,18 +71,23 @@ class Run:
         file = self.folder / CONFIG
         if file.is_file():
             _refuse_other_settings(read_json_object(file), config, str(self.folder))
-        write_whole(file, (json.dumps(config, indent=1) + "\n").encode())
+        if self.is_written:
+            write_whole(file, (json.dumps(config, indent=1) + "\n").encode())
 
     def restore(self, state: TrainState) -> None:
         """Put the checkpoint into `state`; without one, leave it as it is."""
         if has_checkpoint(self.folder):
             restore_state(state, load_checkpoint(self.folder, state.family), str(self.folder))
             LOG.info("continuing %s after %s samples", self.folder, f"{state.samples_seen:,}")
-        self._trim_stats(state.samples_seen)
+        if self.is_written:
+            self._trim_stats(state.samples_seen)
+        if self.curves is not None:
+            self.curves.begin(state.samples_seen)
 
     def save(self, state: TrainState) -> None:
         """Save the state in place of the previous one."""
-        save_checkpoint(as_checkpoint(state), self.folder)
+        if self.is_written:
+            save_checkpoint(as_checkpoint(state), self.folder)
 
     def report(
         self,
@@ -65,11 +98,15 @@ class Run:
         split: str = "train",
     ) -> None:
         """Add one line to the stats."""
+        if not self.is_written:
+            return
         line: dict[str, Any] = {"samples_seen": samples_seen, "split": split, **losses}
         if learning_rate is not None:
             line["learning_rate"] = learning_rate
         with writing(self.folder / STATS), (self.folder / STATS).open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if self.curves is not None:
+            self.curves.add(samples_seen, split, line)
 
     def stats(self) -> list[dict[str, Any]]:
         """Lines of the stats, in order, without an incomplete line that a kill left behind."""

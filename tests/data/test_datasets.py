@@ -1,6 +1,5 @@
-"""Batches: every sample once per epoch, and the same stream from every starting point."""
+"""Features of prepared pairs as batches."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,7 @@ import pytest
 import torch
 from prepared import write_features
 
-from speech2face.data.datasets import (
-    FeatureShards,
-    in_order,
-    positions_from,
-    shuffled,
-)
+from speech2face.data.datasets import FeatureShards
 from speech2face.errors import Speech2FaceError
 
 
@@ -36,6 +30,7 @@ def test_a_split_has_its_own_samples_only(features: Path) -> None:
     train, val = FeatureShards(features, "train"), FeatureShards(features, "val")
     assert (train.ids, val.ids) == (["0", "1", "3", "4"], ["2", "5"])
     assert val.read("face_feature", [1, 0])[:, 0].tolist() == [5.0, 2.0]
+    assert train.shards.tolist() == [0, 0, 0, 1]  # shards of four clips
 
 
 def test_batches_have_the_types_and_shapes_that_training_wants(features: Path) -> None:
@@ -60,34 +55,3 @@ def test_missing_features_are_errors(features: Path, tmp_path: Path) -> None:
         FeatureShards(features, "test")
     with pytest.raises(Speech2FaceError, match="no 'texture.npy'"):
         FeatureShards(features, "train").read("texture", [0])
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 20])  # 3 does not divide 7, 20 spans epochs
-def test_every_sample_comes_once_per_epoch(batch_size: int) -> None:
-    stream = positions_from(0, n_samples=7, batch_size=batch_size, seed=1)
-    batches = itertools.islice(stream, -(-21 // batch_size))
-    positions = [position for batch in batches for position in batch][:21]
-    epochs = [positions[start : start + 7] for start in (0, 7, 14)]
-    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
-    assert epochs[0] != epochs[1]
-
-
-@pytest.mark.parametrize("seen", [4, 8, 28, 40])
-def test_a_stream_that_begins_later_equals_the_rest_of_the_whole_stream(seen: int) -> None:
-    settings = {"n_samples": 7, "batch_size": 4, "seed": 3}
-    unbroken = list(itertools.islice(positions_from(0, **settings), 15))
-    resumed = list(itertools.islice(positions_from(seen, **settings), 15 - seen // 4))
-    assert resumed == unbroken[seen // 4 :]
-
-
-def test_the_seed_decides_the_order() -> None:
-    first, same, other = (
-        next(positions_from(0, n_samples=50, batch_size=50, seed=seed)) for seed in (1, 1, 2)
-    )
-    assert first == same != other
-
-
-def test_shuffled_and_ordered_batches_read_what_they_name() -> None:
-    batches_from = shuffled(list, n_samples=5, batch_size=5, seed=0)
-    assert sorted(next(batches_from(0))) == [0, 1, 2, 3, 4]
-    assert list(in_order(list, n_samples=5, batch_size=2)) == [[0, 1], [2, 3], [4]]

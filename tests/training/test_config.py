@@ -85,8 +85,8 @@ def test_a_wrong_setting_is_named_with_what_is_known(setting: str, complaint: st
 
 def test_an_error_names_the_file_it_came_from(tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
-    file.write_text("[plan]\nepochs = 3\n")
-    with pytest.raises(Speech2FaceError, match="epochs") as caught:
+    file.write_text("[plan]\nlength = 3\n")
+    with pytest.raises(Speech2FaceError, match="length") as caught:
         with_differences(VoiceEncoderTraining(), read_differences([file], []), str(file))
     assert caught.value.path == str(file)
 

@@ -71,8 +71,8 @@ def small_state(encoder_config: VoiceEncoderConfig) -> Callable[[Plan], TrainSta
     return make
 
 
-def repeated(batch: VoiceBatch) -> Callable[[int], Iterator[VoiceBatch]]:
-    return lambda _: itertools.repeat(batch)
+def repeated(batch: VoiceBatch) -> Callable[[int], Iterator[list[VoiceBatch]]]:
+    return lambda _: itertools.repeat([batch])
 
 
 def test_a_killed_run_that_is_continued_ends_with_the_bits_of_an_uninterrupted_one(
@@ -141,9 +141,9 @@ def test_losses_that_are_reported_are_those_of_the_state(
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(
     small_state: Callable[[Plan], TrainState], voice_batch: VoiceBatch, tmp_path: Path
 ) -> None:
-    def poisoned(_: int) -> Iterator[VoiceBatch]:
-        yield from [voice_batch] * 3
-        yield voice_batch._replace(face_feature=voice_batch.face_feature * float("nan"))
+    def poisoned(_: int) -> Iterator[list[VoiceBatch]]:
+        yield from [[voice_batch]] * 3
+        yield [voice_batch._replace(face_feature=voice_batch.face_feature * float("nan"))]
 
     plan = Plan(batch_size=4, total_samples=40, checkpoint_every=8)
     complaint = "feature loss is nan.* after 16 samples; .*the state after 8 samples is saved"
