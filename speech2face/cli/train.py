@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,15 @@ def _train(recipe: Callable[..., Any], config: Any, arguments: argparse.Namespac
     from speech2face.training.machine import this_machine
 
     data, folder, where = _places(arguments)
-    with this_machine(where) as machine:
+    with this_machine(where) as machine, ExitStack() as stack:
+        is_first = machine.ranks.is_first
         curves = None
-        if arguments.tensorboard and machine.ranks.is_first:
+        if arguments.tensorboard and is_first:
             from speech2face.training.tensorboard_files import TensorBoardFiles
 
-            curves = TensorBoardFiles(folder / "tensorboard")
+            curves = stack.enter_context(TensorBoardFiles(folder / "tensorboard"))
         state = recipe(config, data, folder, machine, curves)
-        if machine.ranks.is_first:
+        if is_first:
             print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
     return 0
 

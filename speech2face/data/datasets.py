@@ -22,7 +22,8 @@ from speech2face.errors import Speech2FaceError
 from speech2face.files import write_whole
 from speech2face.records import jsonl_rows, read_json_object
 
-DESCRIPTION = "features.json"  # what all features of a folder have in common
+DESCRIPTION = "features.json"  # what all features of a folder of pairs have in common
+PREPARED = "prepared.json"  # the same of a folder of prepared videos
 CLIPS = "clips.jsonl"  # key or reason of rejection of each clip, in the order of the manifest
 
 

@@ -286,7 +286,7 @@ class Store:
         record = read_json_object(ledger, remedy=_REMEDY)
         if record.get("format") != FORMAT:
             raise Speech2FaceError("this shard is of another version", _REMEDY, str(ledger))
-        shard = _tar_of(self.folder, number, record)
+        shard = tar_of(self.folder, number, record)
         try:
             if not shard.is_file() or shard.stat().st_size != record["size"]:
                 return  # the shard is ignored, and its number is used again
@@ -342,7 +342,7 @@ def rewrite_shard(
     """
     ledger_path, shard = _path(folder, number, ".json"), _path(folder, number, ".tar")
     old = read_json_object(ledger_path, remedy=_REMEDY)
-    before = _tar_of(folder, number, old)
+    before = tar_of(folder, number, old)
     computed: dict[str, Record | Rejected] = {}
     names: set[str] = set()
     for row in old["rows"]:
@@ -393,7 +393,7 @@ def _write_tar(
     }
 
 
-def _tar_of(folder: Path, number: int, ledger: Mapping[str, Any]) -> Path:
+def tar_of(folder: Path, number: int, ledger: Mapping[str, Any]) -> Path:
     """The tar file that a ledger describes: the new one, if `rewrite_shard` was stopped there."""
     new = _path(folder, number, _NEW)
     if new.is_file() and _sha256(new) == ledger.get("sha256"):

@@ -8,7 +8,7 @@ by their offset. What is kept in memory of a clip are a few numbers, and not its
 import hashlib
 import io
 import wave
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +21,12 @@ from torch import Tensor
 
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import HOP_LENGTH, WIN_LENGTH, complex_spectrogram
-from speech2face.data.datasets import CLIPS, FeatureShards, VoiceBatch, read_clips
+from speech2face.data.datasets import CLIPS, PREPARED, FeatureShards, VoiceBatch, read_clips
 from speech2face.data.sample import Split
+from speech2face.data.store import tar_of
 from speech2face.errors import Speech2FaceError
 from speech2face.records import read_json_object
 
-PREPARED = "prepared.json"  # what all records of a folder have in common
 FULL_SCALE = 32767  # of 16-bit samples, as `prepare.clip` writes them
 _HEADER = 44  # bytes before the samples in a wav file of `prepare.clip`
 _NOT_FEATURES = {"landmarks.npy"}
@@ -183,7 +183,7 @@ def _read_index(folder: Path, split: Split, feature: str) -> _Index:
         if record.get("fingerprint") != fingerprint:
             continue  # made by other tools; `clips.jsonl` does not speak of its records
         try:
-            files[number] = _tar_of(ledger, int(record["size"]))
+            files[number] = _whole_tar(folder, number, record)
             for row in record["rows"]:
                 members = {name: (start, size) for name, start, size in row["members"]}
                 if row["key"] in wanted:
@@ -203,14 +203,13 @@ def _read_index(folder: Path, split: Split, feature: str) -> _Index:
     )
 
 
-def _tar_of(ledger: Path, size: int) -> Path:
-    """The whole tar file that a ledger describes; `.new` if adding a feature was stopped there."""
-    for suffix in (".tar", ".new"):
-        file = ledger.with_suffix(suffix)
-        if file.is_file() and file.stat().st_size == size:
-            return file
-    problem = "the tar file of this ledger is missing or cut off"
-    raise Speech2FaceError(problem, "start the same `speech2face prepare` again", str(ledger))
+def _whole_tar(folder: Path, number: int, ledger: Mapping[str, Any]) -> Path:
+    """The tar file of a shard; raises if it is not as long as its ledger says."""
+    file = tar_of(folder, number, ledger)
+    if not file.is_file() or file.stat().st_size != ledger["size"]:
+        remedy = "start the same `speech2face prepare` again"
+        raise Speech2FaceError("this shard is missing or cut off", remedy, str(file))
+    return file
 
 
 def _features_in(members: dict[str, tuple[int, int]]) -> list[str]:

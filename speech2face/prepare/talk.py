@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from speech2face.data.datasets import CLIPS, PreparedClip, write_clips
+from speech2face.data.datasets import CLIPS, PREPARED, PreparedClip, write_clips
 from speech2face.data.shards import ITEM_SECONDS, fill_shards
 from speech2face.data.store import Outcome, Rejected, Store, fingerprint_of, key_of, versions
 from speech2face.data.talking_clip import Corpus, TalkingClip
@@ -22,7 +22,6 @@ from speech2face.prepare.clip import CROP_SIZE, JPEG_QUALITY, ClipWork
 from speech2face.records import read_json_object
 from speech2face.runners.contract import Runner
 
-PREPARED = "prepared.json"
 SHARD_SIZE = 512  # clips per shard, rejected ones included: about 85 MB
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from speech2face.extras import missing_extra
 
+FLUSH_SECONDS = 10
 _NOT_LOSSES = {"samples_seen", "split"}
 
 
 class TensorBoardFiles:
-    """Event files in one folder; a curve of each loss of the training and of the validation."""
+    """Event files in one folder; a curve of each loss of the training and of the validation.
+
+    A thread writes them. What it has not yet written is written when the `with` block ends.
+    """
 
     def __init__(self, folder: Path) -> None:
         """
@@ -24,14 +28,21 @@ class TensorBoardFiles:
         self._folder, self._writer_class = folder, tensorboardX.SummaryWriter
         self._writer: Any = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
     def begin(self, samples_seen: int) -> None:
         """Begin a file. TensorBoard hides what earlier files show from this point on."""
-        self._writer = self._writer_class(str(self._folder), purge_step=samples_seen + 1)
+        self._writer = self._writer_class(
+            str(self._folder), purge_step=samples_seen + 1, flush_secs=FLUSH_SECONDS
+        )
 
     def add(self, samples_seen: int, split: str, values: Mapping[str, Any]) -> None:
         """Add one point to each curve."""
         for name, value in values.items():
             if name not in _NOT_LOSSES:
                 self._writer.add_scalar(f"{name}/{split}", value, samples_seen)
-        if split == "val":
-            self._writer.flush()
