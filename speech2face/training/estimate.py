@@ -55,21 +55,23 @@ def estimate(config: Training, data: Path | None, device: str) -> Iterator[str]:
 
     Args:
         config: all settings.
-        data: the prepared features; without them, the corpus is not described.
+        data: the prepared features; before they are prepared, the corpus is not described.
         device: whose speed is measured.
 
     Raises:
         Speech2FaceError: the features cannot be used.
     """
     plan = config.plan
-    if data is not None:
+    if data is not None and not data.exists():
+        yield f"corpus: {data} is not there yet, so it is not known"
+    if data is not None and data.exists():
         name = config.face_feature if isinstance(config, VoiceEncoderTraining) else ""
         n_train, n_val = (len(open_voices(data, split, name)) for split in ("train", "val"))
         plan = plan.for_corpus(n_train)
         yield f"corpus: {n_train:,} training and {n_val:,} validation samples"
         yield f"length: {plan.total_samples / n_train:.4g} epochs of this corpus"
     elif plan.epochs:
-        yield "give --data for the length of the training, which is in epochs of the corpus"
+        yield "length: in epochs of a corpus, so give --data with a prepared one"
         return
     cost = cost_of(config)
     yield from _plan(plan)
