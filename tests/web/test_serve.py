@@ -340,7 +340,9 @@ def test_half_a_header_and_half_a_body_time_out(stand_in_model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_its_own_requests_alone(stand_in_model: Path) -> None:
+def test_a_killed_worker_is_replaced_and_further_requests_are_answered(
+    stand_in_model: Path,
+) -> None:
     options = ("--model", stand_in_model, "--no-page", "--workers", "2")
     with server(*options) as (address, process):
         workers = children_of(process.pid)
