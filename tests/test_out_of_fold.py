@@ -51,14 +51,14 @@ def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     learned_from: list[set[str]] = []
-    fit = benchmark.fit_embedded
+    fit = benchmark.fit_voices
 
-    def watched(encoder: object, measured: Measurements, config: object) -> Embedded:
+    def watched(encoder: object, measured: Measurements, *rest: object) -> Embedded:
         learned_from.append(set(measured.persons))
-        fitted: Embedded = fit(encoder, measured, config)
+        fitted: Embedded = fit(encoder, measured, *rest)
         return fitted
 
-    monkeypatch.setattr(benchmark, "fit_embedded", watched)
+    monkeypatch.setattr(benchmark, "fit_voices", watched)
     config = tiny_recipe.write_config(tmp_path / "tiny.toml")
     line = ["--data", str(tiny_page), "--run-dir", str(tmp_path / "run"), "--config", str(config)]
     monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--exaggerations", "0.5"])

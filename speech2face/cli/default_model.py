@@ -65,6 +65,12 @@ FROZEN_NETWORKS = (
         "licence": "package CC0, pictures non-commercial",
     },
 )  # corpora as their authors state them
+LANGUAGE_TEACHER = {
+    "name": "Whisper base",
+    "role": "says which languages the voices that were learned from speak; not in the model",
+    "trained_on": ["680,000 hours of speech from the internet that are not named"],
+    "licence": "MIT, OpenAI",
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -104,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return print_settings(config)
     out = _free_folder(arguments)
-    _require_instruments()
+    _require_instruments(teaches_languages=config.n_languages > 0)
     log_to_terminal()
     print(_make(config, arguments.data, arguments.run_dir, out))
     return 0
@@ -142,7 +148,10 @@ def _make(config: Any, data: Path, run_dir: Path, out: Path) -> Path:
     }
     recorded = {
         "clips": {SPLIT: {"clips": len(learned_from), "persons": n_persons}},
-        "frozen_networks": list(FROZEN_NETWORKS),
+        "frozen_networks": [
+            *FROZEN_NETWORKS,
+            *([LANGUAGE_TEACHER] if config.n_languages else []),
+        ],
         "seed": config.voice.seed,
         "recipe": to_json(config),
         "torch": torch.__version__,
@@ -177,11 +186,17 @@ def _is_checkout() -> bool:
     return (PACKAGE.parent / "pyproject.toml").is_file()
 
 
-def _require_instruments() -> None:
-    """Raise at the start, and not after hours, if a package of the last stages is missing."""
+def _require_instruments(*, teaches_languages: bool) -> None:
+    """Raise at the start, and not after hours, if a package of a later stage is missing."""
     for module, extra in (("onnx", "train"), ("dlib", "face")):
         if importlib.util.find_spec(module) is None:
             raise missing_extra(module, extra)
+    if teaches_languages:
+        from speech2face.models.whisper_weights import PARTS
+        from speech2face.third_party import third_party_file
+
+        for part in PARTS:
+            third_party_file(part)
 
 
 def commit() -> str:

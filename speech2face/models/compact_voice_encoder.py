@@ -34,6 +34,7 @@ class CompactVoiceEncoderConfig:
     feature_size: int = 384  # D: the code of a canonical face
     window_frames: int = 300  # 3 s: what the trunk was trained on
     max_windows: int = 40  # 2 minutes
+    n_languages: int = 0  # L: groups of languages that are told apart; 0 if none
     trunk: CampplusConfig = field(default_factory=CampplusConfig)
 
     @property
@@ -55,7 +56,7 @@ class CompactVoiceEncoderConfig:
     @property
     def heard_sizes(self) -> tuple[int, ...]:
         """Sizes of the parts of what the head takes, see `CompactVoiceEncoder.heard`."""
-        return self.descriptor_sizes
+        return (*self.descriptor_sizes, *([self.n_languages] if self.n_languages else []))
 
 
 class CompactVoiceEncoder(nn.Module):
@@ -66,7 +67,11 @@ class CompactVoiceEncoder(nn.Module):
         self.config = config = config or CompactVoiceEncoderConfig()
         self.fbank = LogMelFilterbank()
         self.trunk = Campplus(config.trunk).requires_grad_(False)  # frozen
-        self.head = nn.Linear(config.n_descriptors, config.feature_size)
+        # None and not a layer without outputs, which torch warns of.
+        self.languages = None
+        if config.n_languages:
+            self.languages = nn.Linear(config.n_descriptors, config.n_languages)
+        self.head = nn.Linear(config.n_descriptors + config.n_languages, config.feature_size)
 
     def voice_statistics(self, waveform: Tensor) -> Tensor:
         """Mean over windows of the trunk's statistics over time, `[B, S]`.
@@ -84,19 +89,30 @@ class CompactVoiceEncoder(nn.Module):
         return mean
 
     def descriptors(self, statistics: Tensor) -> Tensor:
-        """Input of the head: statistics of a voice and their embedding, `[B, S]` to `[B, V]`.
+        """What describes a voice: its statistics and their embedding, `[B, S]` to `[B, V]`.
 
         The embedding is linear: that of averaged statistics is the average of the windows'.
         """
         return torch.cat([statistics, self.trunk.embed(statistics)], dim=-1)
 
     def heard(self, statistics: Tensor) -> Tensor:
-        """Input of the head, `[B, S]` to `[B, V]`; the exported graph gives it as well."""
-        return self.descriptors(statistics)
+        """Input of the head, `[B, S]` to `[B, V + L]`; the exported graph gives it as well.
+
+        The descriptors, and square roots of how probable each language is.
+        """
+        described = self.descriptors(statistics)  # [B, V]
+        if self.languages is None:
+            return described
+        roots = self.languages(described).softmax(dim=-1).sqrt()  # [B, L]
+        return torch.cat([described, roots], dim=-1)
+
+    def face_feature(self, statistics: Tensor) -> Tensor:
+        """The face feature of a voice, `[B, S]` to `[B, D]`."""
+        feature: Tensor = self.head(self.heard(statistics))
+        return feature
 
     def forward(self, waveform: Tensor) -> Tensor:
-        feature: Tensor = self.head(self.heard(self.voice_statistics(waveform)))
-        return feature  # [B, D]
+        return self.face_feature(self.voice_statistics(waveform))  # [B, D]
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
         """The front end, a window's worth of frames at a time, `[B, L]` to `[B, T, 80]`.
@@ -135,7 +151,7 @@ class HeardVoice(NamedTuple):
     """Outputs of the exported hearing graph of a compact model, in its order."""
 
     feature: Tensor  # [B, D]: v_s
-    descriptors: Tensor  # [B, V]: what the feature is a linear function of
+    descriptors: Tensor  # [B, V + L]: what the feature is a linear function of
 
 
 class Hearing(nn.Module):

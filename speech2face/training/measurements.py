@@ -72,6 +72,7 @@ class Measurements:
     render_features: dict[str, Tensor]  # for each render [M, 128]
     landmarks: dict[str, Tensor]  # for each render [M, 68, 2], pixels
     pictures: dict[str, Tensor]  # for each render uint8 [M, 3, 224, 224]
+    languages: Tensor  # [M, N], probabilities of languages by the teacher; N is 0 without it
     left_out: dict[str, str] = field(default_factory=dict)  # `Reason` by id of a clip
 
     @property
@@ -134,6 +135,7 @@ def measure(
         render_features={render: joined[f"feature.{render}"] for render in renders},
         landmarks={render: joined[f"landmarks.{render}"] for render in renders},
         pictures={render: joined[f"picture.{render}"] for render in renders},
+        languages=joined["statistics"][:, :0],
     )
 
 

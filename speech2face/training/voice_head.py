@@ -14,12 +14,14 @@ it was not fitted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from speech2face.configuration import MAX_INTEGER, require
+from speech2face.training.language_head import LanguageHead, fit_language_head
 
 _CONSTANT = 1e-6  # standard deviation over voices; statistics that vary have 1e-3 and more
 SHRINKAGES = (0.01, 0.02, 0.05, *(number / 10 for number in range(1, 11)))
@@ -31,6 +33,8 @@ class VoiceHeadConfig:
 
     inner_share: float = 0.3  # of the variance of a voice: statistics of the trunk's inner layer
     embedding_share: float = 0.4  # the same of the embedding; the last layer's have the rest
+    language_share: float = 0.2  # of the probabilities of languages, where the others have 1
+    language_ridge: float = 0.3  # of the regression that hears languages
     teacher_ridge: float = 1.5
     true_ridge: float = 3.0
     true_share: float = 1.0  # weight of the true faces' regression, where the teacher's has 1
@@ -48,10 +52,10 @@ class VoiceHeadConfig:
             require(is_share, name, getattr(self, name), "a number in 0..1")
         total = self.inner_share + self.embedding_share
         require(total <= 1, "inner_share", self.inner_share, "at most 1 with embedding_share")
-        for name in ("distortion_penalty", "shift_penalty"):
+        for name in ("language_share", "distortion_penalty", "shift_penalty"):
             value = getattr(self, name)
             require(value >= 0, name, value, "0 or a positive number")
-        for name in ("teacher_ridge", "true_ridge"):
+        for name in ("language_ridge", "teacher_ridge", "true_ridge"):
             value = getattr(self, name)
             require(value > 0, name, value, "a positive number")
         require(2 <= self.n_folds <= 1000, "n_folds", self.n_folds, "2..1000")
@@ -65,6 +69,7 @@ class VoicesAndFaces:
     descriptors: Tensor  # [M, V], statistics, then embedding
     distorted: Tensor  # [M, K, V]: of K distorted copies, less those of the voice itself
     sizes: tuple[int, int, int]  # of inner statistics, last statistics and embedding; V together
+    languages: Tensor  # [M, L], how probable the teacher finds each language; L may be 0
     teacher: Tensor  # [M, D], codes of the faces that the teacher made of the voices
     true: Tensor  # [M, D], codes of the canonical true faces
     n_face: int  # how many coordinates of a code, the first ones, are of the face
@@ -76,6 +81,7 @@ class VoicesAndFaces:
             self.descriptors[rows],
             self.distorted[rows],
             self.sizes,
+            self.languages[rows],
             self.teacher[rows],
             self.true[rows],
             self.n_face,
@@ -88,6 +94,7 @@ class VoicesAndFaces:
             self.descriptors.double(),
             self.distorted.double(),
             self.sizes,
+            self.languages.double(),
             self.teacher.double(),
             self.true.double(),
             self.n_face,
@@ -95,11 +102,26 @@ class VoicesAndFaces:
         )
 
 
+class VoiceMap(NamedTuple):
+    """From a voice's descriptors `[..., V]` to codes `[..., D]`."""
+
+    languages: LanguageHead  # L languages
+    weight: Tensor  # [V + L, D]
+    bias: Tensor  # [D]
+
+    def codes(self, descriptors: Tensor) -> Tensor:
+        """The map itself: linear in the descriptors and in the roots of probabilities."""
+        roots = self.languages.roots(descriptors)
+        return torch.cat([descriptors, roots], dim=-1) @ self.weight + self.bias
+
+
 @dataclass(frozen=True)
 class VoiceHead:
-    """A linear map from a voice's descriptors `[V]` to codes `[D]`, and the spread around it."""
+    """A map from a voice's descriptors `[V]` to codes `[D]`, and the spread around it."""
 
-    weight: Tensor  # [D, V]
+    language_weight: Tensor  # [L, V]
+    language_bias: Tensor  # [L]
+    weight: Tensor  # [D, V + L]
     bias: Tensor  # [D]
     spread: Tensor  # [D, D]: normal draws times it have the covariance of the residual
 
@@ -113,23 +135,33 @@ def fit_voice_head(voices: VoicesAndFaces, config: VoiceHeadConfig) -> VoiceHead
         distribution of the true codes of people to whom the map was not fitted.
     """
     voices = voices.double()
-    weight, bias = fit_map(voices, config)
+    found = fit_map(voices, config)
     residual = unseen_residual(voices, config)
     fold = person_folds(voices.persons, config.n_folds, config.seed)
-    return VoiceHead(weight.T.float(), bias.float(), spread_factor(residual, fold).float())
+    return VoiceHead(
+        found.languages.weight.T.float(),
+        found.languages.bias.float(),
+        found.weight.T.float(),
+        found.bias.float(),
+        spread_factor(residual, fold).float(),
+    )
 
 
-def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> tuple[Tensor, Tensor]:
-    """Weight `[V, D]` and bias `[D]` of the map that ships, without the spread."""
+def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> VoiceMap:
+    """The map that ships, without the spread."""
     inner, embedding = config.inner_share, config.embedding_share
     shares = (inner, 1.0 - inner - embedding, embedding)
     scale = standard_scale(voices.descriptors, tuple(zip(voices.sizes, shares, strict=True)))  # [V]
-    scaled = voices.descriptors * scale
-    tolerance = distortion_tolerance(scaled, voices.distorted * scale, config)  # [V, V]
+    scaled, moved = voices.descriptors * scale, voices.distorted * scale
+    heard = hear_languages(scaled, moved, voices, config)
+    language_scale = hellinger_scale(heard.roots, config.language_share)  # [L]
+    scaled = torch.cat([scaled, heard.roots * language_scale], dim=1)  # [M, V + L]
+    moved = torch.cat([moved, heard.moved_roots * language_scale], dim=-1)  # [M, K, V + L]
+    tolerance = distortion_tolerance(scaled, moved, config)  # [V + L, V + L]
     features = scaled @ tolerance
     summed = ridge_weights(features, voices.teacher, config.teacher_ridge) + (
         config.true_share * ridge_weights(features, voices.true, config.true_ridge)
-    )  # [V, D]
+    )  # [V + L, D]
     unseen = predict_unseen(
         features, voices.teacher, voices.persons, config.teacher_ridge, config
     ) + config.true_share * predict_unseen(
@@ -140,21 +172,67 @@ def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> tuple[Tensor, Te
     gain[:n_face] = config.face_share * restoring_gain(
         unseen[:, :n_face], voices.true[:, :n_face], config.gain
     )
-    weight = scale[:, None] * (tolerance @ summed) * gain
-    return weight, voices.true.mean(dim=0) - voices.descriptors.mean(dim=0) @ weight
+    weight = torch.cat([scale, language_scale])[:, None] * (tolerance @ summed) * gain
+    languages = LanguageHead(scale[:, None] * heard.head.weight, heard.head.bias)
+    mean = torch.cat([voices.descriptors.mean(dim=0), heard.roots.mean(dim=0)])
+    return VoiceMap(languages, weight, voices.true.mean(dim=0) - mean @ weight)
+
+
+class HeardLanguages(NamedTuple):
+    """What a head that did not know the speaker hears in M voices, and the head of all of them."""
+
+    roots: Tensor  # [M, L], square roots of probabilities
+    moved_roots: Tensor  # [M, K, L]: of distorted copies, less those of the voice
+    head: LanguageHead  # fitted to all voices
+
+
+def hear_languages(
+    scaled: Tensor, moved: Tensor, voices: VoicesAndFaces, config: VoiceHeadConfig
+) -> HeardLanguages:
+    """Languages of voices by heads that have not learned from the person who speaks.
+
+    On the voices that it learned from, a head is surer than it will be of a new one, and a map to
+    faces that learned from such sureness would trust it too much.
+
+    Args:
+        scaled: descriptors of one scale, `[M, V]`.
+        moved: those of distorted copies, less those of the voice, `[M, K, V]`.
+        voices: their languages, and who speaks.
+        config: the folds, and how the heads are fitted.
+    """
+    tolerance = distortion_tolerance(scaled, moved, config)  # [V, V]
+    features, copies = scaled @ tolerance, (scaled[:, None] + moved) @ tolerance
+    fold = person_folds(voices.persons, config.n_folds, config.seed)
+    n_languages = voices.languages.shape[1]
+    roots = scaled.new_zeros(len(scaled), n_languages)
+    moved_roots = scaled.new_zeros(*moved.shape[:2], n_languages)
+    for number in range(config.n_folds):
+        kept, held = fold != number, fold == number
+        head = fit_language_head(features[kept], voices.languages[kept], config.language_ridge)
+        roots[held] = head.roots(features[held])
+        moved_roots[held] = head.roots(copies[held]) - roots[held][:, None]
+    head = fit_language_head(features, voices.languages, config.language_ridge)
+    return HeardLanguages(roots, moved_roots, LanguageHead(tolerance @ head.weight, head.bias))
+
+
+def hellinger_scale(roots: Tensor, share: float) -> Tensor:
+    """One factor for all roots `[M, L]`, as `[L]`, such that their total variance is `share`."""
+    variance = (roots - roots.mean(dim=0)).square().mean(dim=0).sum().clamp(min=_CONSTANT**2)
+    return (share / variance).sqrt().expand(roots.shape[1])
 
 
 def unseen_residual(voices: VoicesAndFaces, config: VoiceHeadConfig) -> Tensor:
     """True codes less the predictions of the whole map, each fitted without the person, `[M, D]`.
 
-    The map of each fold is made as the one that ships: two regressions, their sum and the gain.
+    The map of each fold is made as the one that ships: languages, two regressions, their sum and
+    the gain.
     """
     fold = person_folds(voices.persons, config.n_folds, config.seed)  # [M]
     residual = torch.zeros_like(voices.true)
     for number in range(config.n_folds):
         held = fold == number
-        weight, bias = fit_map(voices.take(~held), config)
-        residual[held] = voices.true[held] - (voices.descriptors[held] @ weight + bias)
+        found = fit_map(voices.take(~held), config)
+        residual[held] = voices.true[held] - found.codes(voices.descriptors[held])
     return residual
 
 

@@ -79,7 +79,7 @@ def untrained_model() -> Speech2Face:
     decoder.surround.opacity.bias.copy_(covered)
     decoder.surround.opacity.weight.normal_(std=0.05)
     decoder.surround.prototypes.normal_()
-    encoder = _heard(CompactVoiceEncoder().eval())
+    encoder = _heard(CompactVoiceEncoder(EmbeddedConfig().encoder).eval())
     draws = FaceDrawing(decoder, 0.1 * torch.randn(D), 0.03 * torch.randn(R, D))
     return Speech2Face(encoder, draws).eval()
 
@@ -100,7 +100,7 @@ def _standardise(encoder: CompactVoiceEncoder) -> None:
     """A random head whose features have mean 0 and unit variance over the sample voices."""
     voices = ("slt", "rms", "awb", "kal16")
     statistics = torch.cat([encoder.voice_statistics(speech(voice, 3)) for voice in voices])
-    views = encoder.descriptors(statistics)  # [4, V]
+    views = encoder.heard(statistics)  # [4, V + L]
     encoder.head.weight.normal_()
     features = views @ encoder.head.weight.T  # [4, D]
     mean = features.mean(dim=0)

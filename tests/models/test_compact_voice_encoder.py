@@ -1,5 +1,6 @@
 """The compact voice encoder: its windows cut one by one, its head computed by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,11 +213,24 @@ def test_feature_is_the_head_of_statistics_and_embedding() -> None:
 
 @torch.no_grad()
 def test_what_is_exported_gives_the_feature_and_all_that_it_is_a_linear_function_of() -> None:
-    encoder, waveform = random_encoder(), noise(321)
+    encoder, waveform = random_encoder(replace(SMALL, n_languages=5)), noise(321)
     feature, descriptors = Hearing(encoder)(waveform)
     torch.testing.assert_close(feature, encoder(waveform))
     torch.testing.assert_close(feature, encoder.head(descriptors))
     assert descriptors.shape[1] == sum(encoder.config.heard_sizes)
+
+
+@torch.no_grad()
+def test_languages_are_heard_in_the_descriptors_and_the_head_receives_square_roots() -> None:
+    encoder, waveform = random_encoder(replace(SMALL, n_languages=5)), noise(321)
+    views = encoder.descriptors(encoder.voice_statistics(waveform))[0].double().numpy()  # [V]
+    assert encoder.languages is not None
+    odds = encoder.languages.weight.numpy() @ views + encoder.languages.bias.numpy()
+    probable = np.exp(odds) / np.exp(odds).sum()  # [5]
+    assert probable.max() < 0.9  # all five matter
+    seen = np.concatenate([views, np.sqrt(probable)])
+    expected = encoder.head.weight.numpy() @ seen + encoder.head.bias.numpy()
+    np.testing.assert_allclose(encoder(waveform)[0].numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -61,6 +61,7 @@ def measured() -> Measurements:
         render_features={name: normal(N_CLIPS, 128) + 1 for name in RENDERS},
         landmarks={name: frame + 2 * normal(N_CLIPS, 68, 2) for name in RENDERS},
         pictures={name: picture() for name in RENDERS},
+        languages=normal(N_CLIPS, 6).softmax(dim=1),
     )
 
 

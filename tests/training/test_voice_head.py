@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from speech2face.training.language_head import fit_language_head
 from speech2face.training.voice_head import (
     SHRINKAGES,
     VoiceHead,
@@ -18,7 +19,10 @@ from speech2face.training.voice_head import (
     VoicesAndFaces,
     best_shrinkage,
     distortion_tolerance,
+    fit_map,
     fit_voice_head,
+    hear_languages,
+    hellinger_scale,
     person_folds,
     predict_unseen,
     restoring_gain,
@@ -38,6 +42,7 @@ PLAIN = VoiceHeadConfig(  # no variance given back
 )  # fmt: skip
 SIZES = (0, N_STATISTICS, N_FEATURES - N_STATISTICS)
 UNDISTORTED = torch.zeros(N_VOICES, 1, N_FEATURES, dtype=torch.float64)
+NO_LANGUAGES = torch.zeros(N_VOICES, 0, dtype=torch.float64)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -59,7 +64,9 @@ def fitted(features: Tensor, teacher: Tensor, true: Tensor, config: VoiceHeadCon
 
 
 def voices_and_faces(features: Tensor, teacher: Tensor, true: Tensor) -> VoicesAndFaces:
-    return VoicesAndFaces(features, UNDISTORTED, SIZES, teacher, true, N_FACE, tuple(PERSONS))
+    return VoicesAndFaces(
+        features, UNDISTORTED, SIZES, NO_LANGUAGES, teacher, true, N_FACE, tuple(PERSONS)
+    )
 
 
 def standardised(features: Tensor, embedding_share: float = 0.5) -> Tensor:
@@ -247,12 +254,72 @@ def test_the_residual_is_that_of_the_map_that_ships_fitted_without_the_person() 
         rows, held = (fold != number).nonzero()[:, 0], (fold == number).nonzero()[:, 0]
         persons = tuple(PERSONS[row] for row in rows)
         others = VoicesAndFaces(
-            features[rows], UNDISTORTED[rows], SIZES, teacher[rows], true[rows], N_FACE, persons
-        )
+            features[rows], UNDISTORTED[rows], SIZES, NO_LANGUAGES[rows], teacher[rows], true[rows],
+            N_FACE, persons,
+        )  # fmt: skip
         head = fit_voice_head(others, config)
         shipped = features[held].float() @ head.weight.T + head.bias
         torch.testing.assert_close(residual[held], true[held] - shipped, atol=1e-3, rtol=1e-3,
                                    check_dtype=False)  # fmt: skip
+
+
+def spoken() -> VoicesAndFaces:
+    """Voices of which a few numbers tell the language, and faces that go with it."""
+    features, teacher, true = voices()
+    languages = (3 * features[:, :3]).softmax(dim=1)
+    given = voices_and_faces(features, teacher + 5 * languages[:, :1], true + 9 * languages[:, :1])
+    return replace(given, languages=languages)
+
+
+def test_languages_are_heard_by_heads_that_do_not_know_the_speaker() -> None:
+    """By brute force: each fold's head from the other folds, applied to voices and to copies."""
+    given = spoken()
+    moved = 0.2 * torch.randn(N_VOICES, 2, N_FEATURES, generator=seeded(6)).double()
+    tolerance = distortion_tolerance(given.descriptors, moved, PLAIN)
+    heard = hear_languages(given.descriptors, moved, given, PLAIN)
+    fold = person_folds(PERSONS, PLAIN.n_folds, PLAIN.seed)
+    features = given.descriptors @ tolerance
+    for number in range(PLAIN.n_folds):
+        others, held = fold != number, fold == number
+        head = fit_language_head(features[others], given.languages[others], PLAIN.language_ridge)
+        torch.testing.assert_close(heard.roots[held], head.roots(features[held]))
+        copies = head.roots(features[held][:, None] + moved[held] @ tolerance)
+        torch.testing.assert_close(heard.moved_roots[held], copies - heard.roots[held][:, None])
+    everybody = fit_language_head(features, given.languages, PLAIN.language_ridge)
+    torch.testing.assert_close(heard.head.roots(given.descriptors), everybody.roots(features))
+
+
+def test_a_map_with_languages_is_linear_in_descriptors_and_roots() -> None:
+    given = spoken()
+    found = fit_map(given, PLAIN)
+    log_odds = given.descriptors @ found.languages.weight + found.languages.bias
+    seen = torch.cat([given.descriptors, log_odds.softmax(dim=1).sqrt()], dim=1)
+    torch.testing.assert_close(found.codes(given.descriptors), seen @ found.weight + found.bias)
+    assert found.weight.shape == (N_FEATURES + 3, SIZE)
+    head = fit_voice_head(given, PLAIN)
+    assert torch.equal(head.weight, found.weight.T.float())
+    assert torch.equal(head.language_weight, found.languages.weight.T.float())
+    assert torch.equal(head.language_bias, found.languages.bias.float())
+
+
+def test_languages_with_no_share_change_nothing_and_with_one_they_do() -> None:
+    given = spoken()
+    without = fit_map(replace(given, languages=NO_LANGUAGES), PLAIN).codes(given.descriptors)
+    nothing, some = (
+        fit_map(given, replace(PLAIN, language_share=share)).codes(given.descriptors)
+        for share in (0.0, 0.5)
+    )
+    torch.testing.assert_close(nothing, without)
+    assert (some - without).abs().max() > 0.1
+
+
+def test_roots_of_languages_share_one_factor() -> None:
+    roots = torch.rand(N_VOICES, 5, generator=seeded(3)) * torch.tensor([1, 0.5, 0.2, 0.1, 0.0])
+    scale = hellinger_scale(roots, 0.2)
+    assert (scale == scale[0]).all()
+    assert float((roots * scale).var(dim=0, correction=0).sum()) == pytest.approx(0.2)
+    assert hellinger_scale(torch.ones(4, 2), 0.2).isfinite().all()
+    assert hellinger_scale(torch.ones(4, 0), 0.2).shape == (0,)
 
 
 def test_spread_keeps_variances_and_shrinks_correlations() -> None:
@@ -354,4 +421,5 @@ class LinearWorld:
         persons = tuple(f"p{number:04d}" for number in range(n_people))
         distorted = 0.1 * torch.randn(n_people, 2, 40, generator=generator, dtype=torch.float64)
         sizes, n_face = (10, 20, 10), self.n_coordinates - 2
-        return VoicesAndFaces(descriptors, distorted, sizes, teacher, face, n_face, persons)
+        none = torch.zeros(n_people, 0, dtype=torch.float64)
+        return VoicesAndFaces(descriptors, distorted, sizes, none, teacher, face, n_face, persons)

@@ -3,7 +3,8 @@
 1. Measure the voice, the photo and every render of each clip with pretrained networks.
 2. Fit the code of a canonical face: principal components of the face and of its surround.
 3. Make the face decoder, the inverse of that code, with the decided surround.
-4. Fit the head of the voice encoder: ridge regressions on the trunk's output.
+4. Fit the head of the voice encoder: a softmax regression on the trunk's output that hears
+   languages as Whisper does, then ridge regressions on both.
 5. Fit a linear map from the recogniser's feature to the code, for faces from photos (F2F).
 
 Only measuring takes minutes. Its results are kept in the run directory group by group, so a run
@@ -14,8 +15,8 @@ clips only, and `test` clips are never opened.
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from speech2face.models.compact_voice_encoder import (
 from speech2face.models.decided_surround import SurroundConfig
 from speech2face.models.rounding import rounded_weights
 from speech2face.models.speech2face import FaceDrawing, Speech2Face, load_speaker_encoder
+from speech2face.models.whisper import N_LANGUAGES
 from speech2face.progress import Progress
 from speech2face.training.canonical_space import (
     CODED_SIZE,
@@ -50,6 +52,8 @@ from speech2face.training.canonical_space import (
     decoder_of_space,
     fit_canonical_space,
 )
+from speech2face.training.language_head import grouped_languages
+from speech2face.training.languages import spoken_languages
 from speech2face.training.measurements import (
     CANONICAL,
     Instruments,
@@ -61,7 +65,12 @@ from speech2face.training.measurements import (
 from speech2face.training.photo_map import PhotoMap, fit_photo_map
 from speech2face.training.surround import fit_surround, opacities
 from speech2face.training.tracking import Run
-from speech2face.training.voice_head import VoiceHeadConfig, VoicesAndFaces, fit_voice_head
+from speech2face.training.voice_head import (
+    VoiceHead,
+    VoiceHeadConfig,
+    VoicesAndFaces,
+    fit_voice_head,
+)
 
 LOG = logging.getLogger(__name__)
 FAMILY: Family = "embedded"
@@ -80,6 +89,7 @@ class EmbeddedConfig:
     n_surround: int = 64  # coordinates of hair, shoulders and background
     landmark_share: float = 0.25  # variance of the landmarks in the code, where the texture has 1
     face_reach: float = 1.25  # of the coded face, see `face_region`
+    n_languages: int = 40  # groups of languages that the voice encoder tells apart; 0 for none
     photo_ridge: float = 3e-4
     photo_render_weight: float = 0.3  # of renders beside photos in the photo map
     default_exaggeration: float = 0.15
@@ -94,6 +104,8 @@ class EmbeddedConfig:
         is_unique = len(set(self.renders)) == len(self.renders)
         require(is_unique, "renders", self.renders, "each name once")
         require_sizes(self, "n_face", "n_surround", most=2**15)
+        is_count = 0 <= self.n_languages <= N_LANGUAGES
+        require(is_count, "n_languages", self.n_languages, f"0..{N_LANGUAGES}")
         require(self.landmark_share > 0, "landmark_share", self.landmark_share, "above 0")
         require(self.face_reach > 0, "face_reach", self.face_reach, "a positive number")
         require(self.photo_ridge > 0, "photo_ridge", self.photo_ridge, "a positive number")
@@ -118,7 +130,7 @@ class EmbeddedConfig:
     @property
     def encoder(self) -> CompactVoiceEncoderConfig:
         """Sizes of the voice encoder."""
-        return CompactVoiceEncoderConfig(feature_size=self.code_size)
+        return CompactVoiceEncoderConfig(feature_size=self.code_size, n_languages=self.n_languages)
 
 
 @dataclass(frozen=True)
@@ -162,6 +174,15 @@ def train_embedded(
     return embedded
 
 
+@dataclass(frozen=True)
+class CodedFaces:
+    """What is learned from faces alone: their code, and the decoder that undoes it."""
+
+    space: CanonicalSpace
+    codes: dict[str, Tensor]  # by render: [M, D]
+    decoder: CanonicalFaceDecoder
+
+
 def fit_embedded(
     encoder: CompactVoiceEncoder, measured: Measurements, config: EmbeddedConfig
 ) -> Embedded:
@@ -171,6 +192,11 @@ def fit_embedded(
         encoder: with its pretrained trunk; its head is fitted here.
         measured: of the clips to learn from.
     """
+    return fit_voices(encoder, measured, fit_faces(measured, config), config)
+
+
+def fit_faces(measured: Measurements, config: EmbeddedConfig) -> CodedFaces:
+    """The stages that read no voice."""
     LOG.info("fitting the code of canonical faces")
     landmarks = torch.cat([measured.landmarks[render] for render in config.renders])
     frame = landmarks.mean(dim=0)  # [68, 2]
@@ -199,21 +225,17 @@ def fit_embedded(
         config.decoder,
     )
     decoder = decoder_of_space(space, mean_texture, surround, config.decoder)
+    return CodedFaces(space, codes, decoder)
+
+
+def fit_voices(
+    encoder: CompactVoiceEncoder, measured: Measurements, faces: CodedFaces, config: EmbeddedConfig
+) -> Embedded:
+    """The stages that lead from voices and photos to the codes of `faces`."""
     LOG.info("fitting the voice head")
-    with torch.no_grad():
-        voices = VoicesAndFaces(
-            descriptors=encoder.descriptors(measured.statistics),
-            distorted=encoder.descriptors(measured.distorted - measured.statistics[:, None]),
-            sizes=encoder.config.descriptor_sizes,
-            teacher=codes[config.teacher],
-            true=codes[CANONICAL],
-            n_face=config.n_face,
-            persons=tuple(measured.persons),
-        )
-        head = fit_voice_head(voices, config.voice)
-        encoder.head.weight.copy_(head.weight)
-        encoder.head.bias.copy_(head.bias)
-    draws = FaceDrawing(decoder, codes[CANONICAL].mean(dim=0), head.spread)
+    codes = faces.codes
+    head = fit_head(encoder, measured, codes, config)
+    draws = FaceDrawing(faces.decoder, codes[CANONICAL].mean(dim=0), head.spread)
     model = Speech2Face(encoder, draws).eval()
     photo_map = fit_photo_map(
         measured.photo_features,
@@ -222,7 +244,39 @@ def fit_embedded(
         ridge=config.photo_ridge,
         render_weight=config.photo_render_weight,
     )
-    return Embedded(model, photo_map, space, measured.samples)
+    return Embedded(model, photo_map, faces.space, measured.samples)
+
+
+@torch.no_grad()
+def fit_head(
+    encoder: CompactVoiceEncoder,
+    measured: Measurements,
+    codes: Mapping[str, Tensor],
+    config: EmbeddedConfig,
+) -> VoiceHead:
+    """The voice head, which is copied into `encoder` and returned.
+
+    Args:
+        codes: of canonical faces and of the teacher's, `[M, D]` each, by render.
+    """
+    described = encoder.descriptors(measured.statistics)  # [M, V]
+    voices = VoicesAndFaces(
+        descriptors=described,
+        distorted=encoder.descriptors(measured.distorted) - described[:, None],
+        sizes=encoder.config.descriptor_sizes,
+        languages=grouped_languages(measured.languages, config.n_languages),
+        teacher=codes[config.teacher],
+        true=codes[CANONICAL],
+        n_face=config.n_face,
+        persons=tuple(measured.persons),
+    )
+    head = fit_voice_head(voices, config.voice)
+    encoder.head.weight.copy_(head.weight)
+    encoder.head.bias.copy_(head.bias)
+    if encoder.languages is not None:
+        encoder.languages.weight.copy_(head.language_weight)
+        encoder.languages.bias.copy_(head.language_bias)
+    return head
 
 
 def load_embedded(run_dir: Path) -> tuple[Embedded, EmbeddedConfig]:
@@ -301,7 +355,12 @@ def measure_clips(
         measured = measure(chosen, config.renders, instruments, folder, progress=progress.show)
     for reason, n_clips in sorted(Counter(measured.left_out.values()).items()):
         LOG.warning("%d %s clips are left out: %s", n_clips, folder.name, reason)
-    return measured
+    if config.n_languages == 0:
+        return measured
+    LOG.info("hearing the languages of %d %s clips", len(measured.samples), folder.name)
+    with Progress(len(measured.samples)) as progress:
+        languages = spoken_languages(measured.samples, folder / "languages", progress=progress.show)
+    return replace(measured, languages=languages)
 
 
 def _refuse_too_few(chosen: Sequence[Sample], config: EmbeddedConfig) -> None:
