@@ -73,7 +73,10 @@ def main() -> None:
     parser.add_argument("--run-dir", type=Path, default=Path("runs/default"))
     parser.add_argument("--exaggerations", type=float, nargs="+", help="(0 and the default)")
     parser.add_argument(
-        "--against", metavar="K=V", nargs="+", help="settings of a recipe to compare with"
+        "--against",
+        metavar="K=V",
+        nargs="+",
+        help="settings in which the recipe to compare with differs",
     )
     add_settings(parser, defaults="the recipe", example="voice.gain=0.7")
     arguments = parser.parse_args()
@@ -133,12 +136,12 @@ def joined(parts: Sequence[Measurements]) -> Measurements:
 
 
 def compared_with(config: EmbeddedConfig, settings: Sequence[str]) -> EmbeddedConfig:
-    """The recipe to compare with.
+    """The recipe to compare with: `config` with other settings of the voice head.
 
     Raises:
         Speech2FaceError: it would learn other faces, which are learned once for both.
     """
-    other = with_differences(EmbeddedConfig(), read_differences([], settings))
+    other = with_differences(config, read_differences([], settings))
     if replace(other, voice=config.voice, n_languages=config.n_languages) != config:
         problem = f"--against {' '.join(settings)} is another code of faces"
         raise Speech2FaceError(problem, "give settings of the voice head or n_languages")

@@ -10,6 +10,7 @@ import tiny_recipe
 import torch
 
 from speech2face.data import authors_page
+from speech2face.errors import Speech2FaceError
 from speech2face.models.speaker_encoder import read_speaker_encoder
 from speech2face.training.measurements import Measurements
 from speech2face.training.recipes.embedded import (
@@ -72,6 +73,28 @@ def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
     assert first == "10 clips of 10 people, 10 faces"
     assert [row.split()[0] for row in table] == ["s2f_exg1.4", "s2f_exg1.4", "ours,", "ours,"]
     assert all(row.count("[") == 12 for row in table[2:])  # six figures, six differences
+
+
+def test_another_voice_head_is_judged_beside_the_recipe_and_other_faces_are_refused(
+    benchmark: ModuleType,
+    tiny_page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same head by another name: every paired difference is zero."""
+    config = tiny_recipe.write_config(tmp_path / "tiny.toml")
+    line = ["--data", str(tiny_page), "--run-dir", str(tmp_path / "run"), "--config", str(config)]
+    line += ["--exaggerations", "0"]
+    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--against", "voice.n_folds=3"])
+    benchmark.main()
+    rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("ours")]
+    assert len(rows) == 2
+    for row in rows:
+        assert row.partition("minus against, 0:")[2].count("+0.0 [+0.0, +0.0]") == 6
+    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--against", "n_face=5"])
+    with pytest.raises(Speech2FaceError, match="another code of faces"):
+        benchmark.main()
 
 
 def test_settings_are_printed_and_nothing_is_measured(

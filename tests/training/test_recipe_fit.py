@@ -14,6 +14,7 @@ from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, Compac
 from speech2face.models.speech2face import Speech2Face
 from speech2face.training import voice_head
 from speech2face.training.canonical_space import fit_canonical_space
+from speech2face.training.language_head import grouped_languages
 from speech2face.training.measurements import CANONICAL, Measurements, to_frame
 from speech2face.training.photo_map import fit_photo_map
 from speech2face.training.recipes.embedded import EmbeddedConfig, fit_embedded
@@ -24,8 +25,9 @@ RENDERS = ("teacher", CANONICAL, "other")  # the true face is not the first one
 TRUNK = CampplusConfig(front_channels=4, first_channels=8, bottleneck_channels=8, growth=4,
                        n_layers=(2, 1, 2), embedding_size=3)  # fmt: skip
 CONFIG = EmbeddedConfig(
-    teacher="teacher", renders=RENDERS, n_face=4, n_surround=2, voice=VoiceHeadConfig(n_folds=3)
-)
+    teacher="teacher", renders=RENDERS, n_face=4, n_surround=2, n_languages=0,
+    voice=VoiceHeadConfig(n_folds=3),
+)  # fmt: skip
 
 
 def encoder() -> CompactVoiceEncoder:
@@ -129,6 +131,35 @@ def test_the_head_learns_teacher_and_true_face_each_with_its_own_ridge(
         ours = fitted.hears.head(heard.float()).numpy()
     np.testing.assert_allclose(ours, expected("teacher", CANONICAL), atol=1e-3, rtol=1e-3)
     assert np.abs(ours - expected(CANONICAL, "teacher")).max() > 0.1
+
+
+def test_the_encoder_hears_languages_as_the_fitted_head_does(
+    measured: Measurements, codes: dict[str, torch.Tensor]
+) -> None:
+    """Four groups out of six: the encoder gives what the map of the head gives, to float32."""
+    config = replace(CONFIG, n_languages=4)
+    torch.manual_seed(0)
+    sizes = CompactVoiceEncoderConfig(feature_size=6, n_languages=4, trunk=TRUNK)
+    fitted = fit_embedded(CompactVoiceEncoder(sizes).eval(), measured, config).model.hears
+    assert isinstance(fitted, CompactVoiceEncoder)
+    with torch.no_grad():
+        heard = fitted.descriptors(measured.statistics)
+        ours = fitted.face_feature(measured.statistics)
+    given = voice_head.VoicesAndFaces(
+        descriptors=heard,
+        distorted=torch.zeros(N_CLIPS, 4, heard.shape[1]),
+        sizes=sizes.descriptor_sizes,
+        languages=grouped_languages(measured.languages, 4),
+        teacher=codes["teacher"],
+        true=codes[CANONICAL],
+        n_face=config.n_face,
+        persons=tuple(measured.persons),
+    )
+    expected = voice_head.fit_map(given.double(), config.voice).codes(heard.double())
+    torch.testing.assert_close(ours, expected.float(), atol=2e-3, rtol=2e-3)
+    languages = fitted.languages
+    assert languages is not None and languages.weight.shape == (4, heard.shape[1])
+    assert (languages(heard).softmax(dim=1).std(dim=0) > 1e-3).all()
 
 
 def test_the_photo_map_of_the_recipe_weighs_renders_as_the_settings_say(
