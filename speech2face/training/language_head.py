@@ -2,8 +2,8 @@
 
 The targets are what the teacher finds probable, not the language it finds most probable: it is
 often unsure, and its doubts (Norwegian or Danish) tell more of a voice than its first guess. The
-face is predicted from the square roots of probabilities, whose Euclidean distance is Hellinger's
-distance between distributions.
+face is predicted from the square roots of probabilities, which differ more between a rare language
+and none than the probabilities do.
 """
 
 from typing import Any, NamedTuple

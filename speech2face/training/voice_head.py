@@ -34,7 +34,7 @@ class VoiceHeadConfig:
     inner_share: float = 0.3  # of the variance of a voice: statistics of the trunk's inner layer
     embedding_share: float = 0.4  # the same of the embedding; the last layer's have the rest
     language_share: float = 0.2  # of the probabilities of languages, where the others have 1
-    language_ridge: float = 0.3  # of the regression that hears languages
+    language_ridge: float = 0.02  # of the regression that hears languages
     teacher_ridge: float = 1.5
     true_ridge: float = 3.0
     true_share: float = 1.0  # weight of the true faces' regression, where the teacher's has 1
@@ -154,7 +154,8 @@ def fit_map(voices: VoicesAndFaces, config: VoiceHeadConfig) -> VoiceMap:
     scale = standard_scale(voices.descriptors, tuple(zip(voices.sizes, shares, strict=True)))  # [V]
     scaled, moved = voices.descriptors * scale, voices.distorted * scale
     heard = hear_languages(scaled, moved, voices, config)
-    language_scale = hellinger_scale(heard.roots, config.language_share)  # [L]
+    n_languages = heard.roots.shape[1]
+    language_scale = standard_scale(heard.roots, ((n_languages, config.language_share),))  # [L]
     scaled = torch.cat([scaled, heard.roots * language_scale], dim=1)  # [M, V + L]
     moved = torch.cat([moved, heard.moved_roots * language_scale], dim=-1)  # [M, K, V + L]
     tolerance = distortion_tolerance(scaled, moved, config)  # [V + L, V + L]
@@ -215,12 +216,6 @@ def hear_languages(
     return HeardLanguages(roots, moved_roots, LanguageHead(tolerance @ head.weight, head.bias))
 
 
-def hellinger_scale(roots: Tensor, share: float) -> Tensor:
-    """One factor for all roots `[M, L]`, as `[L]`, such that their total variance is `share`."""
-    variance = (roots - roots.mean(dim=0)).square().mean(dim=0).sum().clamp(min=_CONSTANT**2)
-    return (share / variance).sqrt().expand(roots.shape[1])
-
-
 def unseen_residual(voices: VoicesAndFaces, config: VoiceHeadConfig) -> Tensor:
     """True codes less the predictions of the whole map, each fitted without the person, `[M, D]`.
 
@@ -244,7 +239,8 @@ def standard_scale(descriptors: Tensor, shares: Sequence[tuple[int, float]]) -> 
             them (a channel after a ReLU that is always 0) gets factor 0, whatever a new voice has.
         shares: size and share of each part, in order.
     """
-    deviation = descriptors.std(dim=0, correction=0)  # [V]
+    centred = descriptors - descriptors.mean(dim=0)
+    deviation = centred.square().mean(dim=0).sqrt()  # [V]; not `std`, which warns of empty parts
     weight = torch.cat(
         [descriptors.new_full((size,), (share / max(size, 1)) ** 0.5) for size, share in shares]
     )

@@ -22,7 +22,6 @@ from speech2face.training.voice_head import (
     fit_map,
     fit_voice_head,
     hear_languages,
-    hellinger_scale,
     person_folds,
     predict_unseen,
     restoring_gain,
@@ -311,15 +310,6 @@ def test_languages_with_no_share_change_nothing_and_with_one_they_do() -> None:
     )
     torch.testing.assert_close(nothing, without)
     assert (some - without).abs().max() > 0.1
-
-
-def test_roots_of_languages_share_one_factor() -> None:
-    roots = torch.rand(N_VOICES, 5, generator=seeded(3)) * torch.tensor([1, 0.5, 0.2, 0.1, 0.0])
-    scale = hellinger_scale(roots, 0.2)
-    assert (scale == scale[0]).all()
-    assert float((roots * scale).var(dim=0, correction=0).sum()) == pytest.approx(0.2)
-    assert hellinger_scale(torch.ones(4, 2), 0.2).isfinite().all()
-    assert hellinger_scale(torch.ones(4, 0), 0.2).shape == (0,)
 
 
 def test_spread_keeps_variances_and_shrinks_correlations() -> None:
