@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from processes import Ended, contents, stopped_at, timed
 
 TINY = Path(__file__).parents[1] / "configs" / "tiny.toml"
