@@ -1,5 +1,6 @@
 # make demo    makes a face from each sample voice, in out/        (installs what inference needs)
 # make report  writes the whole evaluation into report/            (installs everything)
+# make paper-demo  trains the paper's networks, tiny, from data to a report  (ten minutes)
 # make test    runs every check and test, in the same way as CI    (installs everything)
 #
 # PYTHON=python3.12 chooses the interpreter, PIP_ARGS=... goes to every pip install. On Linux,
@@ -14,7 +15,7 @@ INFER := .venv/bin
 DEV := .venv-dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow lint fuzz bench mutants soak report default-model constraints clean
+.PHONY: demo test test-slow lint fuzz bench mutants soak report paper-demo default-model constraints clean
 
 demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
@@ -47,6 +48,8 @@ bench: .venv-dev/installed
 	$(DEV)/python benchmarks/inference.py
 	$(DEV)/python benchmarks/spectrogram.py
 	$(DEV)/python benchmarks/warp.py
+	$(DEV)/python benchmarks/loader.py
+	$(DEV)/python benchmarks/train_step.py
 
 # Compare the default model with the authors' images on the clips of DATA. Without such clips, the
 # report is about an invented world of drawn people. A report of real clips shows photographs of
@@ -55,6 +58,25 @@ VOICES = $(wildcard $(DATA)/../librispeech)
 report: .venv-dev/installed
 	$(DEV)/speech2face evaluate --out report --force $(if $(wildcard $(DATA)/manifest.jsonl),\
 	  --authors-page $(DATA) --split $(SPLIT) $(if $(VOICES),--same-speaker $(VOICES)),--invented)
+
+# The paper's two networks from end to end, at a narrow width, in paper-demo/: features, both
+# trainings, the model file, faces of the sample voices, and a report on the validation clips. With
+# the clips of DATA it is about real people, and must not leave this machine; otherwise it is about
+# drawn people. So few clips show that everything works, and not what the method can do.
+DEMO := paper-demo
+paper-demo: .venv-dev/installed
+	$(DEV)/speech2face prepare $(if $(wildcard $(DATA)/manifest.jsonl),authors-page $(DATA),\
+	  invented $(DEMO)/world --persons 60) $(DEMO)/features
+	$(DEV)/speech2face train face-decoder --config configs/paper-demo-face.toml \
+	  --data $(DEMO)/features --run-dir $(DEMO)/face
+	$(DEV)/speech2face train voice-encoder --config configs/paper-demo-voice.toml \
+	  --data $(DEMO)/features --run-dir $(DEMO)/voice --set face_decoder=$(DEMO)/face
+	$(DEV)/speech2face export $(DEMO)/voice $(DEMO)/paper.onnx --force \
+	  --face-decoder $(DEMO)/face --features $(DEMO)/features
+	$(DEV)/speech2face reconstruct examples/*.ogg --model $(DEMO)/paper.onnx --out $(DEMO)/faces --force
+	$(DEV)/speech2face evaluate --manifest $(DEMO)/features/manifest.jsonl --split val \
+	  --model $(DEMO)/paper.onnx --curves voice=$(DEMO)/voice/stats.jsonl \
+	  --curves face=$(DEMO)/face/stats.jsonl --out $(DEMO)/report --force
 
 default-model: .venv-dev/installed
 	$(DEV)/speech2face default-model --data $(DATA) --force
@@ -76,4 +98,4 @@ constraints:
 	$(DEV)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > constraints.txt
 
 clean:
-	rm -rf .venv out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv out paper-demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -121,7 +121,11 @@ def test_every_config_states_its_claim_and_is_accepted(path: Path) -> None:
     text = path.read_text()
     for word in ("# Claim: ", "Expected: ", "Cost: "):
         assert word in text.split("\n[")[0]
-    defaults = EmbeddedConfig() if path.stem.startswith("embedded") else VoiceEncoderTraining()
+    if path.stem.startswith("embedded"):
+        defaults: object = EmbeddedConfig()
+    else:
+        is_face = path.stem.endswith("face")
+        defaults = FaceDecoderTraining() if is_face else VoiceEncoderTraining()
     with_differences(defaults, tomllib.loads(text), str(path))
 
 
