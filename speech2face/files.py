@@ -127,12 +127,25 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         Speech2FaceError: it cannot be made.
     """
-    parent = Path(tempfile.gettempdir())
+    parent = temporary_place()
     _remove_leftovers_once(parent)
     with ExitStack() as stack:
         with writing(parent):
             folder = stack.enter_context(_temporary(parent, _create_private_folder))
         yield folder
+
+
+def temporary_place() -> Path:
+    """The folder in which the system keeps temporary files.
+
+    Raises:
+        Speech2FaceError: there is none that can be written, as on a full disk.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        problem = "no folder for temporary files can be written"
+        raise Speech2FaceError(problem, "free some space, or set TMPDIR to another disk") from error
 
 
 @contextmanager

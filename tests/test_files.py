@@ -377,3 +377,12 @@ def test_a_name_that_is_not_utf_8_is_written_as_json_writes_it(tmp_path: Path) -
     write_text(tmp_path / "file", json.dumps([name], ensure_ascii=False))
     assert (tmp_path / "file").read_bytes() == b'["\\udcff.ogg"]'
     assert json.loads((tmp_path / "file").read_bytes()) == [name]
+
+
+def test_no_place_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with pytest.raises(Speech2FaceError, match="temporary files"), temporary_folder():
+        pass

@@ -9,6 +9,7 @@ from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.cli.arguments import file_name, path
 from speech2face.cli.settings import require_extra
 from speech2face.errors import Speech2FaceError
+from speech2face.files import temporary_place
 from speech2face.models.hub import face_graph_path
 
 DESCRIPTION = """\
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     _refuse_place(out, force=arguments.force)
     require_extra()
+    temporary_place()  # torch looks for one too, and would end in a traceback
     import torch
 
     from speech2face.inference.release import release

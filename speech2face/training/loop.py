@@ -35,10 +35,24 @@ def fit(
 
     Raises:
         Speech2FaceError: a loss is no longer finite. It is not saved, so the last checkpoint is a
-            good one.
+            good one. Or another process is training into the same run directory.
     """
+    with run.held():
+        run.restore(state)  # an empty run directory changes nothing
+        _update_until_done(state, step, batches_from, run, validate)
+        run.save(state)
+    return state
+
+
+def _update_until_done(
+    state: TrainState,
+    step: Callable[[TrainState, B], Mapping[str, Tensor]],
+    batches_from: Callable[[int], Iterator[B]],
+    run: Run,
+    validate: Callable[[TrainState], Mapping[str, float]] | None,
+) -> None:
+    """Every update from where the state is to the end of its plan; arguments as of `fit`."""
     plan = state.plan
-    run.restore(state)  # an empty run directory changes nothing
     total, seen = plan.total_samples, state.samples_seen
     saved_at = time.monotonic()
     batches = batches_from(seen)
@@ -56,8 +70,6 @@ def fit(
             if is_time or plan.checkpoint_due(state.samples_seen):
                 run.save(state)
                 saved_at = time.monotonic()
-    run.save(state)
-    return state
 
 
 def _refuse_divergence(state: TrainState, run: Run) -> None:

@@ -11,13 +11,14 @@ two `*.safetensors`      kill, either the previous one or the new one is there a
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from speech2face.errors import Speech2FaceError
-from speech2face.files import write_whole, writing
+from speech2face.files import make_folder, only_writer, write_whole, writing
 from speech2face.models.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from speech2face.records import read_json_object
 from speech2face.training.state import TrainState, as_checkpoint, restore_state
@@ -73,6 +74,20 @@ class Run:
             _refuse_other_settings(read_json_object(file), config, str(self.folder))
         if self.is_written:
             write_whole(file, (json.dumps(config, indent=1) + "\n").encode())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, because the losses of two trainings at once would be mixed in it.
+
+        Raises:
+            Speech2FaceError: another process is training into it.
+        """
+        if not self.is_written:  # the first of the processes that train together holds it
+            yield
+            return
+        make_folder(self.folder)
+        with only_writer(self.folder):
+            yield
 
     def restore(self, state: TrainState) -> None:
         """Put the checkpoint into `state`; without one, leave it as it is."""
