@@ -1,6 +1,6 @@
 # make demo    makes a face from each sample voice, in out/        (installs what inference needs)
 # make report  writes the whole evaluation into report/            (installs everything)
-# make paper-demo  trains the paper's networks, tiny, from data to a report  (ten minutes)
+# make paper-demo  trains the paper's networks, tiny, from data to a report  (5 minutes of CPU)
 # make test    runs every check and test, in the same way as CI    (installs everything)
 #
 # PYTHON=python3.12 chooses the interpreter, PIP_ARGS=... goes to every pip install. On Linux,
