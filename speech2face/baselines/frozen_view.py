@@ -9,6 +9,7 @@ differs between the systems is what they do afterwards.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -38,8 +39,9 @@ class FrozenView(nn.Module):
     mean: Tensor  # [V]
     weight: Tensor  # [V, P]
 
-    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, of: Literal["voice", "face"]) -> None:
         super().__init__()
+        self.of = of
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("weight", torch.zeros(n_inputs, n_outputs))
 

@@ -34,7 +34,16 @@ from speech2face.records import read_json_object
 FORMAT = 2
 RECORD = "checkpoint.json"
 WEIGHTS, OPTIMIZERS = "weights", "optimizers"
-Family = Literal["paper voice encoder", "paper face decoder", "embedded"]
+Family = Literal[
+    "paper voice encoder",
+    "paper face decoder",
+    "embedded",
+    "svhf",
+    "kim",
+    "dimnet",
+    "wav2pix",
+    "voice2face-gan",
+]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 _FILE_NAME = re.compile(rf"({WEIGHTS}|{OPTIMIZERS})-[0-9a-f]{{12}}\.safetensors")
 _REMEDY = "take an earlier copy of the checkpoint, or train again"

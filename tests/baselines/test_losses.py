@@ -16,7 +16,7 @@ LOG_2 = math.log(2.0)
 
 def view(size: int = 6) -> FrozenView:
     """A view that passes everything on as it is."""
-    made = FrozenView(size, size)
+    made = FrozenView(size, size, of="voice")
     made.weight.copy_(torch.eye(size))
     return made
 
@@ -201,7 +201,7 @@ def test_faces_of_the_gan_are_limited_only_in_pictures() -> None:
 
 def test_a_view_whitens_what_it_was_fitted_to() -> None:
     rows = np.random.default_rng(0).standard_normal((400, 5)) @ np.diag([1, 2, 3, 4, 5]) + 9.0
-    whitened = FrozenView(5, 5)
+    whitened = FrozenView(5, 5, of="voice")
     whitened.fit(rows, np.ones(5), ridge=1e-9)
     seen = whitened(torch.from_numpy(rows).float()).double().numpy()
     np.testing.assert_allclose(seen.T @ seen / 400, np.eye(5), atol=1e-3)

@@ -1,0 +1,110 @@
+"""The clips from which a system learns, as tensors, and the labels that its losses need."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from speech2face.baselines.dimnet import MISSING
+from speech2face.data.sample import Sample
+from speech2face.errors import Speech2FaceError
+from speech2face.face.image import RGBImage, open_image
+from speech2face.models.matching_maps import unit_rows
+from speech2face.training.recipes.matcher import Pairs
+
+IDENTITY, GENDER = "identity", "gender"
+PICTURE_SIZE = 64  # of the two GANs
+
+Rows = NDArray[np.intp]
+Reader = Callable[[Rows], Tensor]  # inputs of a network for the clips at these rows
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """N clips with voice and photo.
+
+    Attributes:
+        pairs: descriptions of voices and photos by frozen encoders; the inputs of compact systems.
+        samples: where voices and photos are, for the size of the papers and for the GANs.
+        labels: columns by name, `""` where a clip has no label, `[N]` each.
+    """
+
+    pairs: Pairs
+    samples: tuple[Sample, ...]
+    labels: Mapping[str, NDArray[np.str_]]
+
+    @classmethod
+    def of(cls, pairs: Pairs, samples: Sequence[Sample]) -> "Clips":
+        """Clips with the labels of their corpus, where the gender is at least the apparent one."""
+        names = sorted({name for sample in samples for name in sample.labels})
+        columns = {
+            name: np.array([sample.labels.get(name, "") for sample in samples]) for name in names
+        }
+        if not columns.get(GENDER, np.array([""])).all():
+            columns[GENDER] = pairs.genders
+        return cls(pairs, tuple(samples), columns)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def people(self) -> Rows:
+        """Number of the person of each clip, in the order of the names, `[N]`."""
+        return np.unique(np.array(self.pairs.persons), return_inverse=True)[1].astype(np.intp)
+
+    def take(self, rows: Rows) -> "Clips":
+        """The clips at `rows`."""
+        return Clips(
+            self.pairs.take(rows),
+            tuple(self.samples[row] for row in rows),
+            {name: column[rows] for name, column in self.labels.items()},
+        )
+
+    def classes(self, name: str) -> tuple[NDArray[np.int64], int]:
+        """The class of each clip `[N]`, and how many classes a covariate has.
+
+        Raises:
+            Speech2FaceError: no clip has this label; names the column.
+        """
+        if name == IDENTITY:
+            return self.people.astype(np.int64), len(set(self.pairs.persons))
+        column = self.labels.get(name)
+        if column is None or not (column != "").any():
+            raise Speech2FaceError(
+                f"a loss needs the label {name!r}, and no clip has it",
+                f"add a column {name!r} to the manifest, or set lambdas.{name} to 0",
+            )
+        known = np.unique(column[column != ""])
+        found = np.searchsorted(known, column).astype(np.int64)
+        return np.where(column == "", MISSING, found), len(known)
+
+
+def descriptions(clips: Clips) -> Tensor:
+    """What the speaker encoder says of each voice, `[N, V]`."""
+    return torch.from_numpy(clips.pairs.descriptors).float()
+
+
+def features(clips: Clips) -> Tensor:
+    """Features of each photo by all recognisers, each at length 1, `[N, D]`."""
+    parts = [unit_rows(feature) for feature in clips.pairs.features.values()]
+    return torch.from_numpy(np.concatenate(parts, axis=1)).float()
+
+
+def pictures(clips: Clips, size: int = PICTURE_SIZE) -> Tensor:
+    """The photos as small pictures in -1..1, `[N, 3, size, size]`.
+
+    Raises:
+        Speech2FaceError: a photo cannot be read.
+    """
+    photos = [one.face for one in clips.samples if one.face is not None]
+    return torch.stack([small_picture(open_image(photo), size) for photo in photos])
+
+
+def small_picture(image: RGBImage, size: int) -> Tensor:
+    """(x - 127.5) / 127.5 of the picture at `size` pixels, `[3, size, size]`."""
+    small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+    return torch.from_numpy(small.copy()).permute(2, 0, 1).float().sub(127.5).div(127.5)

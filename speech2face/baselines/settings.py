@@ -1,0 +1,167 @@
+"""Settings of the five systems. The defaults are the compact size, which trains on two cores.
+
+`configs/NAME-paper.toml` has the size and the optimiser of the paper.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args
+
+from speech2face.baselines.frozen_view import ViewConfig
+from speech2face.baselines.interfaces import Direction
+from speech2face.configuration import require, require_sizes
+from speech2face.training.config import AdamConfig, Plan
+
+COMPACT, PAPER = "compact", "paper"
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
+
+
+def _adam(rate: float, beta1: float = 0.9) -> AdamConfig:
+    return AdamConfig(learning_rate=rate, decay=1.0, beta1=beta1, epsilon=1e-8)
+
+
+def _plan(epochs: float, batch_size: int = 128) -> Plan:
+    return Plan(batch_size=batch_size, epochs=epochs, validate_every=2**40)
+
+
+@dataclass(frozen=True)
+class BaselineTraining:
+    """What the settings of all five systems have in common."""
+
+    size: str = COMPACT  # or "paper"
+    view: ViewConfig = field(default_factory=ViewConfig)  # of the compact size
+    adam: AdamConfig = field(default_factory=lambda: _adam(1e-3))
+    plan: Plan = field(default_factory=lambda: _plan(60))
+
+    def __post_init__(self) -> None:
+        require(self.size in (COMPACT, PAPER), "size", self.size, f"{COMPACT} or {PAPER}")
+
+
+@dataclass(frozen=True)
+class SvhfTraining(BaselineTraining):
+    """SVHF-Net; one network for each direction."""
+
+    direction: str = "V->F"
+    width: int = 64  # of a stream of the compact size
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_direction(self.direction)
+        require_sizes(self, "width")
+
+
+@dataclass(frozen=True)
+class KimTraining(BaselineTraining):
+    """Kim et al.; one network for each direction."""
+
+    direction: str = "V->F"
+    width: int = 128  # of a vector of the compact size
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_direction(self.direction)
+        require_sizes(self, "width")
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Weights of what DIMNet predicts; a covariate of weight 0 needs no labels."""
+
+    identity: float = 1.0
+    gender: float = 1.0
+    nationality: float = 0.0
+    age_group: float = 0.0
+    language: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_weights(self)
+
+    @property
+    def used(self) -> dict[str, float]:
+        """Weights above 0 by name."""
+        weights = {one.name: float(getattr(self, one.name)) for one in fields(self)}
+        return {name: weight for name, weight in weights.items() if weight}
+
+
+@dataclass(frozen=True)
+class DimnetTraining(BaselineTraining):
+    """DIMNet; its variants I, G and IG are choices of the weights."""
+
+    width: int = 64  # of a vector of the compact size
+    lambdas: Covariates = field(default_factory=Covariates)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_sizes(self, "width")
+
+
+@dataclass(frozen=True)
+class Wav2PixLambdas:
+    """Weights of the generator's terms, as published."""
+
+    adversarial: float = 1.0
+    activations: float = 100.0
+    pixels: float = 50.0
+    identity: float = 20.0
+
+    def __post_init__(self) -> None:
+        _check_weights(self)
+
+
+@dataclass(frozen=True)
+class Wav2PixTraining(BaselineTraining):
+    """Wav2Pix at 64 pixels."""
+
+    channels: tuple[int, ...] = (128, 64, 32, 16)  # of generator and discriminator, compact
+    lambdas: Wav2PixLambdas = field(default_factory=Wav2PixLambdas)
+    discriminator_rate: float = 4e-4  # learning rate; `adam` has that of the generator
+    adam: AdamConfig = field(default_factory=lambda: _adam(1e-4, beta1=0.5))
+    plan: Plan = field(default_factory=lambda: _plan(60, batch_size=64))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_sizes(self, "channels")
+        require(len(self.channels) == 4, "channels", self.channels, "four, for 64 pixels")
+        rate = self.discriminator_rate
+        require(rate > 0, "discriminator_rate", rate, "a positive number")
+
+
+@dataclass(frozen=True)
+class GanLambdas:
+    """Weights of the generator's terms, as published."""
+
+    adversarial: float = 1.0
+    identity: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_weights(self)
+
+
+@dataclass(frozen=True)
+class GanTraining(BaselineTraining):
+    """The voice-to-face GAN."""
+
+    view: ViewConfig = field(default_factory=lambda: ViewConfig(size=64))
+    channels: tuple[int, ...] = (256, 128, 64, 32, 16)  # of the generator, compact
+    judge_channels: tuple[int, ...] = (16, 32, 64, 128, 128)  # of the trunk that judges, compact
+    lambdas: GanLambdas = field(default_factory=GanLambdas)
+    voice_encoder: str = ""  # run directory of DIMNet at the size of the paper
+    adam: AdamConfig = field(default_factory=lambda: _adam(2e-4, beta1=0.5))
+    plan: Plan = field(default_factory=lambda: _plan(60, batch_size=64))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_sizes(self, "channels", "judge_channels")
+        for name in ("channels", "judge_channels"):
+            value = getattr(self, name)
+            require(len(value) == 5, name, value, "five, for 64 pixels")
+
+
+def _check_direction(direction: str) -> None:
+    require(direction in DIRECTIONS, "direction", direction, " or ".join(DIRECTIONS))
+
+
+def _check_weights(lambdas: Any) -> None:
+    values = {one.name: getattr(lambdas, one.name) for one in fields(lambdas)}
+    for name, value in values.items():
+        require(value >= 0, f"lambdas.{name}", value, "0 or a positive number")
+    require(any(values.values()), "lambdas", values, "at least one weight above 0")

@@ -1,0 +1,261 @@
+"""Trains any of the five systems on clips, and opens a trained one.
+
+Settings, loop, checkpoints and run directories are those of every training here. What an update
+draws follows from the seed and the number of the update, so a run that was stopped ends with the
+same weights.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from speech2face.baselines import clips as inputs
+from speech2face.baselines import dimnet, kim, steps, svhf, voice2face_gan, wav2pix
+from speech2face.baselines.clips import IDENTITY, Clips
+from speech2face.baselines.frozen_view import FrozenView
+from speech2face.baselines.samplers import Sampler, independent, same_clip, triplet
+from speech2face.baselines.settings import (
+    PAPER,
+    BaselineTraining,
+    DimnetTraining,
+    GanTraining,
+    KimTraining,
+    SvhfTraining,
+    Wav2PixTraining,
+)
+from speech2face.baselines.steps import NETWORK, OPPONENT, Batch, Losses
+from speech2face.configuration import restored, to_json
+from speech2face.errors import Speech2FaceError
+from speech2face.models.checkpoint import Family, load_checkpoint, restore_weights
+from speech2face.training.loop import fit
+from speech2face.training.recipes.matcher import MatcherConfig, common_scale, voice_shares
+from speech2face.training.state import TrainState, start_state
+from speech2face.training.tracking import Run
+from speech2face.training.voice_head import standard_scale
+
+Networks = dict[str, nn.Module]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the sizes of the networks follow from, besides the settings."""
+
+    voice_size: int  # V, numbers of a description
+    face_size: int  # D, numbers of the features of a photo
+    classes: dict[str, int]  # how many values each covariate has
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a checkpoint says about its networks."""
+
+    settings: Any
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class System:
+    """One of the five.
+
+    Attributes:
+        family: of its checkpoints.
+        title: what it is, for people.
+        settings: the compact ones.
+        build: networks by name, from settings and facts.
+        sampler: which voices and faces an update learns from.
+        step: one update.
+        draws: whether it learns from pictures, and draws.
+    """
+
+    family: Family
+    title: str
+    settings: BaselineTraining
+    build: Callable[[Any, Facts], Networks]
+    sampler: Sampler
+    step: Callable[[TrainState, Batch, Any], Losses]
+    draws: bool = False
+
+    def covariates(self, settings: Any) -> tuple[str, ...]:
+        """The labels that its losses need."""
+        if isinstance(settings, DimnetTraining):
+            return tuple(settings.lambdas.used)
+        return (IDENTITY,) if self.draws else ()
+
+
+def _views(settings: BaselineTraining, facts: Facts) -> tuple[FrozenView, FrozenView]:
+    size = settings.view.size
+    voice = FrozenView(facts.voice_size, size, of="voice")
+    return voice, FrozenView(facts.face_size, size, of="face")
+
+
+def _svhf(settings: SvhfTraining, facts: Facts) -> Networks:
+    voice, face = _views(settings, facts)
+    query, candidate = (voice, face) if settings.direction == "V->F" else (face, voice)
+    return {NETWORK: svhf.compact_svhf(query, candidate, settings.width)}
+
+
+def _kim(settings: KimTraining, facts: Facts) -> Networks:
+    return {NETWORK: kim.compact_kim(*_views(settings, facts), settings.width)}
+
+
+def _dimnet(settings: DimnetTraining, facts: Facts) -> Networks:
+    views = _views(settings, facts)
+    return {NETWORK: dimnet.compact_dimnet(*views, settings.width, facts.classes)}
+
+
+def _wav2pix(settings: Wav2PixTraining, facts: Facts) -> Networks:
+    voice, _ = _views(settings, facts)
+    network = wav2pix.compact_wav2pix(voice, facts.classes[IDENTITY], settings.channels)
+    return {NETWORK: network, OPPONENT: wav2pix.FaceDiscriminator(settings.channels[::-1])}
+
+
+def _gan(settings: GanTraining, facts: Facts) -> Networks:
+    voice, _ = _views(settings, facts)
+    judge = voice2face_gan.FaceJudge(facts.classes[IDENTITY], settings.judge_channels)
+    return {NETWORK: voice2face_gan.compact_voice2face(voice, settings.channels), OPPONENT: judge}
+
+
+SYSTEMS: Mapping[str, System] = MappingProxyType(
+    {
+        "svhf": System("svhf", "SVHF-Net", SvhfTraining(), _svhf, triplet, steps.svhf_step),
+        "kim": System("kim", "Kim et al.", KimTraining(), _kim, triplet, steps.kim_step),
+        "dimnet": System(
+            "dimnet", "DIMNet", DimnetTraining(), _dimnet, independent, steps.dimnet_step
+        ),
+        "wav2pix": System(
+            "wav2pix",
+            "Wav2Pix",
+            Wav2PixTraining(),
+            _wav2pix,
+            same_clip,
+            steps.wav2pix_step,
+            draws=True,
+        ),
+        "voice2face-gan": System(
+            "voice2face-gan",
+            "Voice-to-face GAN",
+            GanTraining(),
+            _gan,
+            independent,
+            steps.gan_step,
+            draws=True,
+        ),
+    }
+)
+
+
+def train_baseline(name: str, settings: Any, clips: Clips, folder: Path) -> TrainState:
+    """Train one of the five on the clips; a run in `folder` is continued.
+
+    Raises:
+        Speech2FaceError: a loss needs a label that no clip has, the run has other settings, or the
+            training diverges.
+    """
+    system = SYSTEMS[name]
+    _refuse_paper_size(name, settings)
+    classes = {one: clips.classes(one) for one in system.covariates(settings)}
+    voices = inputs.descriptions(clips)
+    features = inputs.features(clips)
+    facts = Facts(voices.shape[1], features.shape[1], {one: n for one, (_, n) in classes.items()})
+    plan = settings.plan.for_corpus(len(clips))
+    run = Run(folder)
+    run.begin({"system": name, "settings": to_json(settings), "clips": _digest(clips)})
+    with _seeded(plan.seed):
+        networks = system.build(settings, facts)
+    _fit_views(networks[NETWORK], clips, settings)
+    faces = inputs.pictures(clips) if system.draws else features
+    state = start_state(system.family, Trained(settings, facts), networks, settings.adam, plan)
+
+    def batches_from(samples_seen: int) -> Iterator[Batch]:
+        iteration = plan.iteration(samples_seen)
+        while True:
+            generator = np.random.default_rng([plan.seed, iteration])
+            yield Batch(
+                system.sampler(clips.people, plan.update_size, generator),
+                lambda rows: voices[rows],
+                lambda rows: faces[rows],
+                {one: torch.from_numpy(of_all) for one, (of_all, _) in classes.items()},
+                generator,
+            )
+            iteration += 1
+
+    def step(state: TrainState, batch: Batch) -> Losses:
+        with _seeded(plan.seed + 1 + state.iteration):
+            losses = system.step(state, batch, settings)
+        state.samples_seen += plan.update_size
+        return {one: loss.detach() for one, loss in losses.items()}
+
+    return fit(state, step, batches_from, run)
+
+
+def load_baseline(name: str, folder: Path) -> tuple[Any, nn.Module]:
+    """Settings and network of a trained system, in eval mode.
+
+    Raises:
+        Speech2FaceError: the folder has no checkpoint, or one of another system.
+    """
+    system = SYSTEMS[name]
+    checkpoint = load_checkpoint(folder, system.family)
+    settings = restored(type(system.settings), checkpoint.config.get("settings"), str(folder))
+    facts = restored(Facts, checkpoint.config.get("facts"), str(folder))
+    network = system.build(settings, facts)[NETWORK]
+    restore_weights(network, checkpoint.modules.get(NETWORK, {}), str(folder))
+    return settings, network.requires_grad_(False).eval()
+
+
+def n_parameters(network: nn.Module) -> int:
+    """How many numbers of a network were trained; a frozen view has none."""
+    return sum(one.numel() for one in network.parameters())
+
+
+def _refuse_paper_size(name: str, settings: BaselineTraining) -> None:
+    if settings.size == PAPER:
+        raise Speech2FaceError(
+            f"{name} cannot be trained at the size of the paper here: its front end is missing",
+            "use --set size=compact, or build the network from speech2face/baselines",
+        )
+
+
+def _digest(clips: Clips) -> str:
+    """SHA-256 of what is learned from, so that a run is not continued on other clips."""
+    digest = hashlib.sha256(json.dumps(clips.pairs.persons).encode())
+    for values in (clips.pairs.descriptors, *clips.pairs.features.values()):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _fit_views(network: nn.Module, clips: Clips, settings: BaselineTraining) -> None:
+    """Fit every view of the network to what its encoder says of the clips."""
+    config = MatcherConfig()
+    pairs = clips.pairs
+    shares = tuple(zip(pairs.sizes, voice_shares(pairs.sizes, config), strict=True))
+    voice_scale = standard_scale(torch.from_numpy(pairs.descriptors), shares).numpy()
+    photos = inputs.features(clips).double().numpy()
+    sizes = [feature.shape[1] for feature in pairs.features.values()]
+    parts = np.split(photos, np.cumsum(sizes)[:-1], axis=1)
+    face_scale = np.concatenate(
+        [common_scale(part, share) for part, share in zip(parts, config.face_shares, strict=True)]
+    )
+    for module in network.modules():
+        if isinstance(module, FrozenView):
+            if module.of == "voice":
+                module.fit(pairs.descriptors, voice_scale, settings.view.voice_ridge)
+            else:
+                module.fit(photos, face_scale, settings.view.face_ridge)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Inside, torch's random numbers follow from `seed`; outside, they are not affected."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,131 @@
+"""The one trainer: it learns a batch by heart, continues a run, and refuses what cannot work."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from world import invented_clips
+
+from speech2face.baselines.clips import Clips, descriptions, features
+from speech2face.baselines.settings import Covariates
+from speech2face.baselines.trainer import SYSTEMS, load_baseline, train_baseline
+from speech2face.errors import Speech2FaceError
+from speech2face.training.tracking import Run
+
+SIZES: dict[str, dict[str, Any]] = {
+    "svhf": {"width": 16},
+    "kim": {"width": 8},
+    "dimnet": {"width": 8},
+    "wav2pix": {"channels": (8, 8, 8, 8)},
+    "voice2face-gan": {"channels": (8, 8, 8, 8, 8), "judge_channels": (8, 8, 8, 8, 8)},
+}
+
+
+def tiny(name: str, updates: int = 4, batch_size: int = 8, rate: float = 3e-3) -> Any:
+    settings: Any = SYSTEMS[name].settings
+    return replace(
+        settings,
+        view=replace(settings.view, size=8),
+        adam=replace(settings.adam, learning_rate=rate),
+        plan=replace(
+            settings.plan,
+            batch_size=batch_size,
+            epochs=0.0,
+            total_samples=batch_size * updates,
+            checkpoint_every=batch_size * 2,
+        ),
+        **SIZES[name],
+    )
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    return invented_clips(tmp_path_factory.mktemp("world"))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_run_that_was_stopped_ends_with_the_same_weights(
+    name: str, clips: Clips, tmp_path: Path
+) -> None:
+    whole = train_baseline(name, tiny(name), clips, tmp_path / "whole")
+    train_baseline(name, tiny(name, updates=2), clips, tmp_path / "parts")
+    continued = train_baseline(name, tiny(name), clips, tmp_path / "parts")
+    for one in whole.modules:
+        first, second = whole.modules[one].state_dict(), continued.modules[one].state_dict()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_learns_a_few_clips_by_heart(name: str, clips: Clips, tmp_path: Path) -> None:
+    few = clips.take(np.arange(4))
+    train_baseline(name, tiny(name, updates=100), few, tmp_path / "run")
+    stats = Run(tmp_path / "run").stats()
+    # The other terms of a GAN are those of a game and need not fall.
+    key = "identity" if SYSTEMS[name].draws else "total"
+    first, last = (np.mean([row[key] for row in part]) for part in (stats[:5], stats[-5:]))
+    assert last < 0.5 * first, f"{key} {first} -> {last}"
+
+
+def test_trained_towers_match_people_they_have_not_seen(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    many = invented_clips(tmp_path / "a", 120)
+    train_baseline("kim", tiny("kim", updates=100, batch_size=32), many, tmp_path / "run")
+    _, network = load_baseline("kim", tmp_path / "run")
+    unseen = invented_clips(tmp_path / "b", 60, seed=1)
+    with torch.no_grad():
+        heard, seen = network.voice(descriptions(unseen)), network.face(features(unseen))
+    apart = torch.cdist(heard, seen)
+    right = (apart.diagonal()[:, None] < apart).float().mean()
+    assert right > 0.8
+
+
+def test_with_shuffled_voices_nothing_is_learned(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    many = invented_clips(tmp_path / "a", 120)
+    order = np.random.default_rng(0).permutation(120)
+    pairs = replace(many.pairs, descriptors=many.pairs.descriptors[order])
+    shuffled = replace(many, pairs=pairs)
+    train_baseline("kim", tiny("kim", updates=100, batch_size=32), shuffled, tmp_path / "run")
+    _, network = load_baseline("kim", tmp_path / "run")
+    unseen = invented_clips(tmp_path / "b", 60, seed=1)
+    with torch.no_grad():
+        apart = torch.cdist(network.voice(descriptions(unseen)), network.face(features(unseen)))
+    assert 0.3 < (apart.diagonal()[:, None] < apart).float().mean() < 0.7
+
+
+def test_a_loss_whose_label_is_missing_fails_at_the_start_and_names_the_column(
+    clips: Clips, tmp_path: Path
+) -> None:
+    settings = replace(tiny("dimnet"), lambdas=Covariates(nationality=1.0))
+    with pytest.raises(Speech2FaceError, match="'nationality'"):
+        train_baseline("dimnet", settings, clips, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_continued_on_other_clips(clips: Clips, tmp_path: Path) -> None:
+    train_baseline("kim", tiny("kim"), clips, tmp_path / "run")
+    with pytest.raises(Speech2FaceError, match="other settings: clips"):
+        train_baseline("kim", tiny("kim"), clips.take(np.arange(9)), tmp_path / "run")
+
+
+def test_a_checkpoint_of_another_system_is_refused(clips: Clips, tmp_path: Path) -> None:
+    train_baseline("kim", tiny("kim"), clips, tmp_path / "run")
+    with pytest.raises(Speech2FaceError, match="checkpoint of the kim"):
+        load_baseline("dimnet", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["wav2pix", "voice2face-gan"])
+def test_a_loaded_generator_draws_each_voice_by_itself(
+    name: str, clips: Clips, tmp_path: Path
+) -> None:
+    train_baseline(name, tiny(name), clips, tmp_path / "run")
+    _, network = load_baseline(name, tmp_path / "run")
+    voices = descriptions(clips)
+    together, alone = network.face(voices), network.face(voices[:1])
+    assert together.shape == (24, 3, 64, 64) and together.abs().max() <= 1
+    torch.testing.assert_close(together[:1], alone)
