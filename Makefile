@@ -78,6 +78,11 @@ paper-demo: .venv-dev/installed
 	  --model $(DEMO)/paper.onnx --curves voice=$(DEMO)/voice/stats.jsonl \
 	  --curves face=$(DEMO)/face/stats.jsonl --out $(DEMO)/report --force
 
+# Train other published systems on train, and compare them with ours on val, in comparison/. It has
+# pictures made of real people's voices and must not leave this machine.
+compare: .venv-dev/installed
+	$(DEV)/speech2face compare --data $(DATA) --out comparison --force
+
 default-model: .venv-dev/installed
 	$(DEV)/speech2face default-model --data $(DATA) --force
 

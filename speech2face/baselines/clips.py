@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from speech2face.baselines.dimnet import MISSING
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 from speech2face.face.image import RGBImage, open_image
+from speech2face.inference.descriptions import describe_clips
+from speech2face.inference.pipeline import Pipeline
 from speech2face.models.matching_maps import unit_rows
 from speech2face.training.recipes.matcher import Pairs
 
@@ -108,3 +111,28 @@ def small_picture(image: RGBImage, size: int) -> Tensor:
     """(x - 127.5) / 127.5 of the picture at `size` pixels, `[3, size, size]`."""
     small = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
     return torch.from_numpy(small.copy()).permute(2, 0, 1).float().sub(127.5).div(127.5)
+
+
+def read_clips(
+    samples: Sequence[Sample],
+    pipeline: Pipeline,
+    folder: Path,
+    *,
+    progress: Callable[[], object] = lambda: None,
+) -> tuple[Clips, dict[str, str]]:
+    """Clips as frozen encoders describe them, and why others cannot be used, by their ids.
+
+    Args:
+        samples: voices and photos.
+        pipeline: the model whose speaker encoder describes voices.
+        folder: of what is kept between runs.
+        progress: called after every voice.
+
+    Raises:
+        Speech2FaceError: as `describe_clips`.
+    """
+    described = describe_clips(samples, pipeline, folder, progress=progress)
+    persons = [sample.person for sample in described.samples]
+    sizes = pipeline.card.descriptor_sizes
+    pairs = Pairs.of(described.descriptors, sizes, described.readings, persons)
+    return Clips.of(pairs, described.samples), described.left_out

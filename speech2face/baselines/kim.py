@@ -65,6 +65,8 @@ class TwoTowers(nn.Module):
     """A tower for voices and one for faces: an `Embedder`."""
 
     distance: Distance = "euclidean"
+    voice: nn.Module
+    face: nn.Module
 
     def __init__(self, voice: nn.Module, face: nn.Module) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speech2face.baselines import dimnet, kim, svhf, voice2face_gan, wav2pix
 from speech2face.baselines.clips import Reader
@@ -58,9 +58,10 @@ def kim_step(state: TrainState, batch: Batch, settings: Any) -> Losses:
     """One update of the two towers of Kim et al."""
     network = state.modules[NETWORK]
     query, own, wrong = batch.triple(settings.direction)
-    asks, shows = network.voice, network.face
-    if settings.direction == "F->V":
-        asks, shows = shows, asks
+    assert isinstance(network, kim.TwoTowers)
+    is_asked_by_voice = settings.direction == "V->F"
+    asks: nn.Module = network.voice if is_asked_by_voice else network.face
+    shows: nn.Module = network.face if is_asked_by_voice else network.voice
     loss = kim.ratio_loss(asks(query), shows(own), shows(wrong))
     descend(state, NETWORK, loss)
     return {"total": loss}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from speech2face import Speech2FaceError, __version__
 from speech2face.cli import (
+    compare,
     convert_vgg_face,
     default_matcher,
     default_model,
@@ -31,6 +32,7 @@ COMMANDS = (
     match,
     extract,
     evaluate,
+    compare,
     models,
     convert_vgg_face,
     prepare,

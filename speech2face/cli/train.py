@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from speech2face.cli import train_baseline
 from speech2face.cli.arguments import device, path, positive_count
 from speech2face.cli.settings import (
     add_settings,
@@ -34,11 +35,11 @@ With torchrun, several processes train one network, each of them on its own GPU:
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `train voice-encoder` and `train face-decoder`."""
+    """Add `train voice-encoder`, `train face-decoder` and the other systems."""
     parser = subparsers.add_parser(
         "train",
-        help="train a voice encoder or a face decoder",
-        description="Train a network of the paper on prepared features.",
+        help="train a voice encoder, a face decoder or another published system",
+        description="Train a network of the paper, or another published system.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,6 +57,7 @@ def add_parser(subparsers: Any) -> None:
     encoder.set_defaults(run=_train_voice_encoder)
     decoder = _add_network(networks, "face-decoder", "train face feature to canonical face")
     decoder.set_defaults(run=_train_face_decoder)
+    train_baseline.add_networks(networks)
 
 
 def _add_network(networks: Any, name: str, purpose: str) -> argparse.ArgumentParser:

@@ -66,11 +66,14 @@ Scores = dict[str, Score]
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What a system did in one gallery: credits of 1:2 matching by stratum, and ranks."""
+class Outcome:
+    """What a system did in one gallery: credits of 1:2 matching by stratum, and ranks.
+
+    A system that only chooses between two candidates has no ranks.
+    """
 
     credits: dict[str, Credits]
-    ranks: Ranks
+    ranks: Ranks | None = None
 
 
 def judge(comparison: Comparison, system: System, recogniser: str) -> Scores:
@@ -84,7 +87,31 @@ def judge(comparison: Comparison, system: System, recogniser: str) -> Scores:
     Raises:
         Speech2FaceError: unusable features, or fewer than two persons.
     """
-    outcome = _outcome(comparison, system.features[recogniser], recogniser)
+    return scores_of(comparison, outcome_of(comparison, system, recogniser))
+
+
+def outcome_of(comparison: Comparison, system: System, recogniser: str) -> Outcome:
+    """What a system does in the whole gallery."""
+    return _outcome(comparison, system.features[recogniser], recogniser)
+
+
+def outcome_of_leads(comparison: Comparison, lead: NDArray[np.float64]) -> Outcome:
+    """The outcome of a system that only chooses between two faces.
+
+    Args:
+        comparison: of the clips and the gallery.
+        lead: how much higher the own face of each clip scores than each face of the gallery, when
+            both are shown to the system, `[Q, G]`.
+    """
+    gallery = comparison.gallery_persons()
+    eligible = comparison.persons[:, None] != gallery
+    credit = ((lead > 0).astype(np.float32) + (lead >= 0)).astype(np.float32) / 2
+    credits = Credits(credit * eligible, eligible, comparison.persons, gallery)
+    return Outcome(_by_stratum(comparison, credits, np.arange(len(comparison.clips))))
+
+
+def scores_of(comparison: Comparison, outcome: Outcome) -> Scores:
+    """The figures of `judge` of what a system did; without ranks, only those of matching."""
     oracle = _gender_oracle(comparison)
     bootstrap = comparison.bootstrap()
     scores = {
@@ -96,6 +123,8 @@ def judge(comparison: Comparison, system: System, recogniser: str) -> Scores:
         )
         for name, credits in outcome.credits.items()
     }
+    if outcome.ranks is None:
+        return scores
     return scores | retrieval_scores(
         outcome.ranks,
         comparison.persons,
@@ -114,14 +143,21 @@ def judge_difference(
     Raises:
         Speech2FaceError: as `judge`.
     """
+    outcomes = (outcome_of(comparison, one, recogniser) for one in (first, second))
+    return difference_of(comparison, *outcomes)
+
+
+def difference_of(comparison: Comparison, first: Outcome, second: Outcome) -> Scores:
+    """The same of what two systems did on the clips and in the gallery of `comparison`.
+
+    They may have compared in different spaces; a figure that one of them lacks is left out.
+    """
     bootstrap = comparison.bootstrap()
-    minuend, subtrahend = (
-        _statistics(_outcome(comparison, one.features[recogniser], recogniser), bootstrap)
-        for one in (first, second)
-    )
+    minuend, subtrahend = (_statistics(one, bootstrap) for one in (first, second))
     return {
         name: statistic.minus(subtrahend[name], name, comparison, bootstrap)
         for name, statistic in minuend.items()
+        if name in subtrahend
     }
 
 
@@ -133,6 +169,7 @@ def controls(
     def measure(query: Features, rows: NDArray[np.intp]) -> dict[str, float]:
         outcome = _outcome(comparison, query, recogniser, rows)
         figures = {name: float(kept.accuracy.mean()) for name, kept in outcome.credits.items()}
+        assert outcome.ranks is not None
         figures |= {name: float(hits.mean()) for name, hits in recalls(outcome.ranks).items()}
         return figures | {"median rank": float(np.median(outcome.ranks.rank))}
 
@@ -151,7 +188,7 @@ def _outcome(
     query: Features,
     recogniser: str,
     rows: NDArray[np.intp] | None = None,
-) -> _Outcome:
+) -> Outcome:
     """What features `[n, D]` reach in the place of the clips at `rows` `[n]`, or of all clips."""
     asked = np.arange(len(comparison.clips)) if rows is None else rows
     lists = (
@@ -162,7 +199,7 @@ def _outcome(
     )
     options: dict[str, Any] = {"own": asked, "distance": comparison.distance(recogniser)}
     credits = _by_stratum(comparison, exhaustive_credits(*lists, **options), asked)
-    return _Outcome(credits, gallery_ranks(*lists, **options))
+    return Outcome(credits, gallery_ranks(*lists, **options))
 
 
 def _by_stratum(
@@ -178,7 +215,7 @@ def _by_stratum(
     return credits
 
 
-def _gender_oracle(comparison: Comparison) -> _Outcome | None:
+def _gender_oracle(comparison: Comparison) -> Outcome | None:
     """What a system would reach that knows only the true gender (P15)."""
     genders = comparison.oracle_genders()
     if genders is None:
@@ -188,7 +225,7 @@ def _gender_oracle(comparison: Comparison) -> _Outcome | None:
     lists = (query, comparison.persons, gallery, comparison.gallery_persons())
     own = np.arange(n)
     credits = exhaustive_credits(*lists, own=own, distance="euclidean")
-    return _Outcome(
+    return Outcome(
         _by_stratum(comparison, credits, own),
         gallery_ranks(*lists, own=own, distance="euclidean"),
     )
@@ -222,7 +259,7 @@ class _Statistic:
         return replace(score, query_person_interval=bootstrap.interval(apart, "query-person"))
 
 
-def _statistics(outcome: _Outcome, bootstrap: PersonBootstrap) -> dict[str, _Statistic]:
+def _statistics(outcome: Outcome, bootstrap: PersonBootstrap) -> dict[str, _Statistic]:
     statistics: dict[str, _Statistic] = {}
     for name, credits in outcome.credits.items():
         statistics[name] = _Statistic(
@@ -231,6 +268,8 @@ def _statistics(outcome: _Outcome, bootstrap: PersonBootstrap) -> dict[str, _Sta
             two_way_draws(credits, bootstrap),
             query_person_draws(credits, bootstrap),
         )
+    if outcome.ranks is None:
+        return statistics
     persons = next(iter(outcome.credits.values())).query_persons
     for name, hits in recalls(outcome.ranks).items():
         draws = mean_draws(bootstrap, hits, persons)

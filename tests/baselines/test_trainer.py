@@ -61,10 +61,10 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_learns_a_few_clips_by_heart(name: str, clips: Clips, tmp_path: Path) -> None:
     few = clips.take(np.arange(4))
-    train_baseline(name, tiny(name, updates=100), few, tmp_path / "run")
+    train_baseline(name, tiny(name, updates=150), few, tmp_path / "run")
     stats = Run(tmp_path / "run").stats()
-    # The other terms of a GAN are those of a game and need not fall.
-    key = "identity" if SYSTEMS[name].draws else "total"
+    # The other terms of a GAN are those of a game, and need not fall.
+    key = {"wav2pix": "identity", "voice2face-gan": "judge"}.get(name, "total")
     first, last = (np.mean([row[key] for row in part]) for part in (stats[:5], stats[-5:]))
     assert last < 0.5 * first, f"{key} {first} -> {last}"
 

@@ -1,0 +1,75 @@
+"""`speech2face compare`: other published systems, the matcher and our faces on the same clips."""
+
+import argparse
+from typing import Any
+
+from speech2face.cli.arguments import file_name, path
+from speech2face.cli.settings import log_to_terminal, require_extra
+from speech2face.errors import Speech2FaceError
+
+DESCRIPTION = """\
+Train SVHF-Net, Kim et al., DIMNet, Wav2Pix and the voice-to-face GAN, all compact and on frozen
+encoders, and the matcher, on the train split of the clips in DIR. Then judge them and the images of
+the model on another split, in both directions, by the same rules. The result is OUT/report.html,
+OUT/report.md and OUT/results.json. Needs the extras "train", "face", "sface" and "evaluate".
+"""
+EPILOG = """\
+examples:
+  speech2face compare --data data/authors_page --out comparison
+  speech2face compare --data data/authors_page --out comparison --systems kim,dimnet
+
+What was heard, read and trained is kept in OUT, so the same command goes on where it was stopped.
+OUT then has pictures made of real people's voices, and networks that learned from real faces: keep
+it to yourself. Choose on val; look at test once.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `compare`."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="compare other systems, the matcher and our faces",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data", type=path, metavar="DIR", required=True, help="clips of the authors' page"
+    )
+    parser.add_argument(
+        "--out", type=path, metavar="OUT", required=True, help="folder of the report"
+    )
+    parser.add_argument(
+        "--model", type=file_name, metavar="M", help="model file (the embedded one)"
+    )
+    parser.add_argument(
+        "--split", choices=("val", "test"), default="val", help="clips that judge (val)"
+    )
+    parser.add_argument(
+        "--systems", metavar="A,B", help="other systems to train, separated by commas (all five)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a report that exists")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, and say where the report is."""
+    require_extra()
+    from speech2face.inference.pipeline import load_model
+    from speech2face.report.compare import compare
+
+    report = arguments.out / "report.html"
+    if report.exists() and not arguments.force:
+        problem = "the report exists already"
+        raise Speech2FaceError(problem, "give --force, or another --out", str(report))
+    log_to_terminal()
+    names = None if arguments.systems is None else arguments.systems.split(",")
+    left_out = compare(
+        arguments.data,
+        load_model(arguments.model),
+        arguments.out,
+        split=arguments.split,
+        systems=names,
+    )
+    print(report)
+    return 1 if left_out else 0

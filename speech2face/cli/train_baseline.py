@@ -1,0 +1,80 @@
+"""`speech2face train svhf|kim|dimnet|wav2pix|voice2face-gan`: other published systems."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from speech2face.cli.arguments import file_name, path
+from speech2face.cli.settings import (
+    add_settings,
+    log_to_terminal,
+    print_settings,
+    require_extra,
+    resolved,
+)
+from speech2face.errors import Speech2FaceError
+
+# The names of `speech2face.baselines.trainer.SYSTEMS`, which needs torch, and an example each.
+PURPOSES = {
+    "svhf": ("train SVHF-Net: which of two faces?", "direction='F->V'"),
+    "kim": ("train the two towers of Kim et al.", "direction='F->V'"),
+    "dimnet": ("train DIMNet on identity and gender", "lambdas.gender=0"),
+    "wav2pix": ("train Wav2Pix, a conditional GAN", "lambdas.pixels=10"),
+    "voice2face-gan": ("train the voice-to-face GAN", "plan.epochs=100"),
+}
+DESCRIPTION = """\
+{purpose}. The compact size is trained, on frozen encoders: the numbers by which the model describes
+a voice, and features of two recognisers for a photo. Learns from the train split of the clips in
+DIR. If a run was stopped, the same command continues it. Needs the extras "train", "face", "sface".
+"""
+
+
+def add_networks(networks: Any) -> None:
+    """Add a sub-command of `train` for each of the five."""
+    for name, (purpose, example) in PURPOSES.items():
+        parser = networks.add_parser(
+            name,
+            help=purpose,
+            description=DESCRIPTION.format(purpose=purpose[0].upper() + purpose[1:]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
+        parser.add_argument("--run-dir", type=path, metavar="R", help="new, or one to continue")
+        parser.add_argument(
+            "--model", type=file_name, metavar="M", help="model file (the embedded one)"
+        )
+        parser.add_argument(
+            "--readings",
+            type=path,
+            default=Path("runs") / "matcher",
+            metavar="F",
+            help="what was heard and read, kept between runs (runs/matcher)",
+        )
+        add_settings(parser, defaults="the compact settings", example=example)
+        parser.set_defaults(run=partial(run, name))
+
+
+def run(name: str, arguments: argparse.Namespace) -> int:
+    """Train, and say where the run is."""
+    require_extra()
+    from speech2face.baselines.clips import read_clips
+    from speech2face.baselines.trainer import SYSTEMS, train_baseline
+    from speech2face.data import authors_page
+    from speech2face.inference.pipeline import load_model
+    from speech2face.progress import Progress
+
+    settings = resolved(SYSTEMS[name].settings, arguments)
+    if arguments.dry_run:
+        return print_settings(settings)
+    for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
+        if value is None:
+            raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
+    log_to_terminal()
+    pipeline = load_model(arguments.model)
+    samples = [one for one in authors_page.read(arguments.data) if one.split == "train"]
+    with Progress(len(samples)) as progress:
+        clips, _ = read_clips(samples, pipeline, arguments.readings, progress=progress.advance)
+    state = train_baseline(name, settings, clips, arguments.run_dir)
+    print(f"{arguments.run_dir}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+    return 0
