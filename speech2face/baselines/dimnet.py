@@ -14,6 +14,7 @@ from speech2face.baselines.frozen_view import FrozenView, on_view
 from speech2face.evaluation.scores import Distance
 
 EMBEDDING = 64
+INITIAL_SCALE = 0.05  # of the compact towers
 VOICE_CHANNELS = (64, 256, 384, 576, 864)  # 64 log mel bands come in
 FACE_STAGES = ((64, 1), (128, 2), (256, 4), (512, 1))  # channels and residual pairs of each stage
 MISSING = -1  # the class of a clip whose label is not known
@@ -112,7 +113,12 @@ def compact_dimnet(
     voice: FrozenView, face: FrozenView, size: int, classes: Mapping[str, int]
 ) -> Dimnet:
     """One linear layer on each frozen encoder, and the shared classifiers."""
-    return Dimnet(on_view(voice, size), on_view(face, size), size, classes)
+    return Dimnet(
+        on_view(voice, size, initial_scale=INITIAL_SCALE),
+        on_view(face, size, initial_scale=INITIAL_SCALE),
+        size,
+        classes,
+    )
 
 
 def covariate_losses(

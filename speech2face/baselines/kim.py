@@ -11,6 +11,7 @@ from speech2face.baselines.frozen_view import FrozenView, layers, on_view
 from speech2face.evaluation.scores import Distance
 
 EMBEDDING = 128
+INITIAL_SCALE = 0.05  # of the compact towers
 # Kernel, channels and pool of each layer of SoundNet up to conv6; the stride is 2, the margin half
 # the kernel. The last one has neither batch norm nor ReLU.
 SOUND_LAYERS = ((64, 16, 8), (32, 32, 8), (16, 64, 1), (8, 128, 1), (4, 256, 4), (4, 512, 1))
@@ -80,7 +81,10 @@ def paper_kim() -> TwoTowers:
 
 def compact_kim(voice: FrozenView, face: FrozenView, size: int) -> TwoTowers:
     """One linear layer on each frozen encoder."""
-    return TwoTowers(on_view(voice, size), on_view(face, size))
+    return TwoTowers(
+        on_view(voice, size, initial_scale=INITIAL_SCALE),
+        on_view(face, size, initial_scale=INITIAL_SCALE),
+    )
 
 
 def ratio_loss(query: Tensor, own: Tensor, wrong: Tensor) -> Tensor:

@@ -42,7 +42,15 @@ from speech2face.inference.pictures import pictures, read_pictures
 from speech2face.inference.pipeline import Pipeline
 from speech2face.progress import Progress
 from speech2face.records import read_json_object
-from speech2face.report.document import Report, Section, require_page, write_report
+from speech2face.report import figures
+from speech2face.report.document import (
+    FIGURES,
+    Picture,
+    Report,
+    Section,
+    require_page,
+    write_report,
+)
 from speech2face.report.recognition import MATCHING
 from speech2face.report.tables import Table, format_number, published_table, system_table
 from speech2face.training.recipes.matcher import MatcherConfig, fit_maps
@@ -54,6 +62,7 @@ COMPARED = (*MATCHING, "R@10%")  # columns of paired differences
 MATCHER = "matcher (CCA)"
 READINGS, RUNS, SECONDS = "readings", "runs", "seconds.json"
 N_TRIALS = 10_000
+ON_A_SHEET = 8  # faces in a row
 
 Vectors = NDArray[np.float64]
 Sides = tuple[Vectors, Vectors]  # of voices [Q, D] and of faces [G, D], the clips' own first
@@ -72,6 +81,7 @@ class Contestant:
         training_seconds: of its training.
         inference_ms: of one voice or face, without the frozen encoders.
         remark: what it cannot do, and why.
+        sheet: faces that it drew, if it draws.
     """
 
     name: str
@@ -82,6 +92,7 @@ class Contestant:
     training_seconds: float | None = None
     inference_ms: float | None = None
     remark: str = ""
+    sheet: Picture | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +159,7 @@ def compare(
         Speech2FaceError: an unknown system, clips that cannot be used, or missing extras.
     """
     require_page()
+    figures.require_drawing()
     names = tuple(SYSTEMS) if systems is None else tuple(systems)
     if unknown := [name for name in names if name not in SYSTEMS]:
         raise Speech2FaceError(f"unknown system {unknown[0]!r}", f"known are {', '.join(SYSTEMS)}")
@@ -257,7 +269,7 @@ def _contestants(name: str, train: Clips, judges: Judges, out: Path) -> list[Con
         network, seconds = _trained(name, system.settings, train, out / RUNS / name)
         known = {"parameters": n_parameters(network), "training_seconds": seconds}
         if system.draws:
-            return _drawing(name, title, network, judges, out, known)
+            return _drawing(name, title, network, train, judges, out, known)
         return [_embedding(title, network, judges, DIRECTIONS, known)]
     parts = []
     for direction in DIRECTIONS:
@@ -341,16 +353,50 @@ def _joined(first: Contestant, second: Contestant) -> Contestant:
 
 
 def _drawing(
-    name: str, title: str, network: nn.Module, judges: Judges, out: Path, known: dict[str, Any]
+    name: str,
+    title: str,
+    network: nn.Module,
+    train: Clips,
+    judges: Judges,
+    out: Path,
+    known: dict[str, Any],
 ) -> list[Contestant]:
-    ids = [sample.id for sample in judges.clips.samples]
-    voices = dict(zip(ids, descriptions(judges.clips), strict=True))
-    files, spent = _timed(lambda: judging.draw_faces(network, voices, out / FACES / name))
+    """A system that draws, read by each recogniser, with a sheet of its faces."""
+    files, spent = _timed(lambda: _drawn(network, judges.clips, out / FACES / name))
+    learned = _drawn(
+        network, train.take(np.arange(min(ON_A_SHEET, len(train)))), out / FACES / f"{name}-learned"
+    )
     known["remark"] = "drawn at 64 pixels, then read by a recogniser"
     if name == "wav2pix":
         known["remark"] += "; outside its definition, which is a closed set of known people"
-    known["inference_ms"] = 1000 * spent / len(ids)
+    known["inference_ms"] = 1000 * spent / len(files)
+    known["sheet"] = _sheet(name, title, learned, files[:ON_A_SHEET], out)
     return _by_images(title, files, judges, out, **known)
+
+
+def _drawn(network: nn.Module, clips: Clips, folder: Path) -> list[Path]:
+    ids = [sample.id for sample in clips.samples]
+    voices = dict(zip(ids, descriptions(clips), strict=True))
+    return judging.draw_faces(network, voices, folder)
+
+
+def _sheet(
+    name: str, title: str, learned: Sequence[Path], unseen: Sequence[Path], out: Path
+) -> Picture:
+    """The first faces of voices from the training and of unseen ones; none was chosen."""
+    n = min(len(learned), len(unseen))
+    grid = figures.FaceGrid(
+        title=title,
+        rows=("learned from", "unseen"),
+        columns=("",) * n,
+        faces=(tuple(learned[:n]), tuple(unseen[:n])),
+    )
+    return Picture(
+        figures.draw_grid(grid, out / FIGURES / f"{name}.png"),
+        f"{title}: faces of the first {n} voices of the training and of the judging clips, not "
+        "chosen. They are no likeness of the speakers, and were learned from real faces.",
+        "Two rows of faces, of voices that were learned from and of unseen ones.",
+    )
 
 
 def _gallery(judges: Judges) -> torch.Tensor:
@@ -407,6 +453,7 @@ def _report(
             (_controls(contestants),),
         ),
         Section("cost", "Sizes and times", (), (_costs(contestants),)),
+        *_samples(contestants),
         Section(
             "published",
             "What others published",
@@ -424,6 +471,16 @@ def _report(
         tables,
         left_out,
     )
+
+
+def _samples(contestants: Sequence[Contestant]) -> list[Section]:
+    """The sheets of those that draw, each once."""
+    sheets = {one.sheet.path: one.sheet for one in contestants if one.sheet is not None}
+    if not sheets:
+        return []
+    text = "Keep these pictures to yourself: the people of the photos agreed to nothing here."
+    title = "Faces that other systems draw"
+    return [Section("samples", title, (text,), pictures=tuple(sheets.values()))]
 
 
 def _figures(contestants: Sequence[Contestant], direction: str) -> Table:

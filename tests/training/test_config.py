@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from speech2face.baselines.trainer import SYSTEMS
 from speech2face.configuration import read_differences, to_json, to_toml, with_differences
 from speech2face.errors import Speech2FaceError
 from speech2face.training.config import (
@@ -123,6 +124,8 @@ def test_every_config_states_its_claim_and_is_accepted(path: Path) -> None:
         assert word in text.split("\n[")[0]
     if path.stem.startswith("embedded"):
         defaults: object = EmbeddedConfig()
+    elif path.stem.endswith("-compact"):
+        defaults = SYSTEMS[path.stem.removesuffix("-compact")].settings
     else:
         is_face = path.stem.endswith("face")
         defaults = FaceDecoderTraining() if is_face else VoiceEncoderTraining()
