@@ -12,7 +12,7 @@ from speech2face import load_model
 from speech2face.cli.main import main
 from speech2face.models.canonical_decoder import CanonicalFaceDecoder
 from speech2face.models.checkpoint import Checkpoint, save_checkpoint
-from speech2face.models.compact_voice_encoder import CompactVoiceEncoder, CompactVoiceEncoderConfig
+from speech2face.models.compact_voice_encoder import CompactVoiceEncoder
 from speech2face.models.speech2face import FaceDrawing, Speech2Face
 from speech2face.training.recipes.embedded import EmbeddedConfig, load_embedded
 from speech2face.training.voice_head import VoiceHeadConfig
@@ -29,7 +29,7 @@ CONFIG = EmbeddedConfig(
 @pytest.fixture(scope="module")
 def untrained() -> Speech2Face:
     torch.manual_seed(0)
-    encoder = CompactVoiceEncoder(CompactVoiceEncoderConfig(feature_size=4))
+    encoder = CompactVoiceEncoder(CONFIG.encoder)
     decoder = CanonicalFaceDecoder(CONFIG.decoder)
     return Speech2Face(encoder, FaceDrawing(decoder, torch.randn(4), torch.randn(4, 4))).eval()
 
