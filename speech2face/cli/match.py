@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class _Side:
 def _files(name: str) -> list[str]:
     """The file itself, or the visible files of a folder in the order of their names."""
     folder = Path(name)
-    if not folder.is_dir():
+    if not os.path.isdir(name):  # unlike `Path.is_dir`, no name of any length or bytes raises
         return [name]
     return [str(one) for one in sorted(folder.iterdir()) if one.is_file() and one.name[0] != "."]
 
