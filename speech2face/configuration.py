@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from speech2face.errors import Speech2FaceError
 from speech2face.records import parse_toml, read_toml
@@ -119,6 +119,8 @@ def _fitted(value: Any, expected: Any, base: Any, name: str, path: str | None) -
 def _is_of_type(value: Any, expected: Any) -> bool:
     if isinstance(expected, UnionType):
         return any(_is_of_type(value, choice) for choice in get_args(expected))
+    if get_origin(expected) is Literal:
+        return value in get_args(expected)
     if expected is float:
         return _is_number(value, int | float) and math.isfinite(value)
     if expected is int:

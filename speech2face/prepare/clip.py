@@ -155,15 +155,15 @@ def _record(source: TalkingClip, sound: Waveform, face: _Seen) -> Record:
         "picture_seconds": face.seconds,
     }
     return {
-        "wav": _as_wav(sound),
+        "wav": wav_of(sound),
         "jpg": _as_jpeg(warp(face.image, placed, CROP_SIZE)),
         "landmarks": placed(face.located.landmarks).astype(np.float32),
         "json": (json.dumps(about, sort_keys=True) + "\n").encode(),
     }
 
 
-def _as_wav(waveform: Waveform) -> bytes:
-    """16-bit PCM of `[L]` in [-1, 1]."""
+def wav_of(waveform: Waveform) -> bytes:
+    """A sound file, 16-bit PCM, of `[L]` in [-1, 1] at 16 kHz."""
     levels = np.rint(waveform * 32767).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:

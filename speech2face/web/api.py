@@ -92,7 +92,7 @@ def create_app(
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders, count=_counted(metrics, site))
-    _add_problems(app)
+    add_problems(app)
     _add_faces(app, pipeline, limits, desk, metrics)
     _add_state(app, pipeline, desk, metrics)
     if site is not None:
@@ -120,7 +120,7 @@ def _add_faces(
         draws: Annotated[int, Query(ge=0, le=limits.draws)] = 0,
         seed: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     ) -> Response:
-        _refuse_other_sites(request)
+        refuse_other_sites(request)
         as_png = _wants_png(request.headers.get("accept", "*/*"))
         if desk.is_full:  # before the recording is taken in
             raise Problem(503, "too many voices wait; try again later", retry_after=1)
@@ -212,7 +212,7 @@ def _add_page(app: FastAPI, site: Mapping[str, bytes]) -> None:
         return Response(site[name], media_type=_kind(name), headers=headers)
 
 
-def _add_problems(app: FastAPI) -> None:
+def add_problems(app: FastAPI) -> None:
     """Every failure as problem+json; none of them shows what is inside."""
 
     @app.exception_handler(Problem)
@@ -256,7 +256,7 @@ def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     )
 
 
-def _refuse_other_sites(request: Request) -> None:
+def refuse_other_sites(request: Request) -> None:
     """Raise if the page of another site asks, by what browsers say of every request."""
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise Problem(403, "another site asked for it; use the page of this server")

@@ -11,7 +11,6 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 HEADERS = {
-    "content-security-policy": f"{CONTENT_POLICY}; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
@@ -24,8 +23,11 @@ PRIVATE = ("cache-control", "no-store")  # what is made of a voice is kept by no
 class SecurityHeaders:
     """Adds the headers to what another application answers, and tells `count` its status."""
 
-    def __init__(self, app: Application, count: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, app: Application, count: Callable[[str, int], None], policy: str = CONTENT_POLICY
+    ) -> None:
         self.app, self.count = app, count
+        self.policy = ("content-security-policy", f"{policy}; frame-ancestors 'none'")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -37,7 +39,9 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 self.count(scope["path"], message["status"])
                 given = {name.decode().lower() for name, _ in message["headers"]}
-                added = [*HEADERS.items()] + ([] if "cache-control" in given else [PRIVATE])
+                added = [self.policy, *HEADERS.items()] + (
+                    [] if "cache-control" in given else [PRIVATE]
+                )
                 message["headers"] = [
                     *message["headers"],
                     *((name.encode(), value.encode()) for name, value in added),

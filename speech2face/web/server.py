@@ -53,14 +53,26 @@ def serve(settings: ServerSettings, tell: Callable[[str], None]) -> None:
         Speech2FaceError: the extra is not installed, the model or the page cannot be had, or the
             address cannot be used.
     """
+    require_serve()
+    # Built before an address is taken: what cannot be served is said at once.
+    serve_app(build(settings), settings, tell)
+
+
+def require_serve() -> None:
+    """Raise unless the packages that a server needs are installed."""
     try:
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
-        import uvicorn
-        from uvicorn.supervisors import Multiprocess
+        import uvicorn  # noqa: F401
     except ModuleNotFoundError as missing:
         raise missing_extra(str(missing.name), "serve") from missing
-    app = build(settings)  # before an address is taken: what cannot be served is said at once
+
+
+def serve_app(app: "FastAPI", settings: ServerSettings, tell: Callable[[str], None]) -> None:
+    """Serve an application, as `serve` does; several workers build theirs by the settings."""
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
     with _listening(settings) as listening:
         tell(_address(settings, listening))
         if not settings.is_local:

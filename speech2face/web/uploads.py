@@ -30,20 +30,28 @@ async def recording_of(request: Request, limits: ServerLimits) -> bytes:
     if kind != "multipart/form-data" and not kind.startswith(_RAW):
         detail = "send a recording as audio/*, video/* or application/octet-stream, or as a form"
         raise Problem(415, f"the content type {kind[:80]!r} is no recording; {detail}")
-    body = await _body(request, limits)
+    remedy = "cut it, or export it as mp3 or ogg"
+    body = await body_of(request, limits, "the recording", remedy)
     content = await _file_of_form(request, body) if kind == "multipart/form-data" else body
     if not content:
         raise Problem(422, "the recording: is empty; record or copy it again")
     return content
 
 
-async def _body(request: Request, limits: ServerLimits) -> bytes:
-    """All bytes of a request; it is given up as soon as it breaks a limit."""
-    too_large = Problem(
-        413,
-        f"the recording: is larger than {limits.body_bytes / 2**20:.0f} MiB; "
-        "cut it, or export it as mp3 or ogg",
-    )
+async def body_of(request: Request, limits: ServerLimits, what: str, remedy: str) -> bytes:
+    """All bytes of a request; it is given up as soon as it breaks a limit.
+
+    Args:
+        request: is read to its end.
+        limits: on size and time.
+        what: messages call it, such as "the recording".
+        remedy: what to do if it is too large.
+
+    Raises:
+        Problem: too large, too slow, or broken off.
+    """
+    size = f"{limits.body_bytes / 2**20:.3g} MiB"
+    too_large = Problem(413, f"{what}: is larger than {size}; {remedy}")
     if int(request.headers.get("content-length", "0")) > limits.body_bytes:
         raise too_large
     body = bytearray()
@@ -54,7 +62,7 @@ async def _body(request: Request, limits: ServerLimits) -> bytes:
                 if len(body) > limits.body_bytes:
                     raise too_large
     except TimeoutError as late:
-        detail = f"the recording did not arrive within {limits.body_seconds:.0f} s; send it again"
+        detail = f"{what} did not arrive within {limits.body_seconds:.0f} s; send it again"
         raise Problem(408, detail) from late
     except ClientDisconnect as left:
         raise Problem(400, "the request broke off; send it again") from left

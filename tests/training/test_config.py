@@ -1,13 +1,14 @@
 """Settings: the paper by default, differences by name, nothing unknown."""
 
 import tomllib
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from speech2face.baselines.trainer import SYSTEMS
-from speech2face.configuration import read_differences, to_json, to_toml, with_differences
+from speech2face.configuration import read_differences, restored, to_json, to_toml, with_differences
 from speech2face.errors import Speech2FaceError
 from speech2face.training.config import (
     AdamConfig,
@@ -52,6 +53,16 @@ def test_differences_reach_nested_settings_and_leave_the_others() -> None:
     assert config.lambdas == Lambdas(distillation=0)
     assert config.adam == AdamConfig(beta1=0.9)
     assert config.face_decoder == "runs/decoder" and config.plan == Plan()
+
+
+def test_a_setting_of_few_words_takes_no_other_word() -> None:
+    @dataclass(frozen=True)
+    class Shown:
+        side: Literal["A", "B"]
+
+    assert restored(Shown, {"side": "B"}) == Shown("B")
+    with pytest.raises(Speech2FaceError, match="side = 'C'.*'A', 'B'"):
+        restored(Shown, {"side": "C"})
 
 
 def test_later_files_and_settings_win(tmp_path: Path) -> None:
