@@ -45,6 +45,16 @@ def seconds(text: str) -> float:
     return _number(text, MIN_SECONDS, MAX_SECONDS)
 
 
+def share(text: str) -> float:
+    """A part of a whole."""
+    return _number(text, 0.0, 1.0)
+
+
+def port(text: str) -> int:
+    """A port of this machine; 0 stands for any that is free."""
+    return _whole_number(text, 0, 65_535)
+
+
 def seed(text: str) -> int:
     """A seed that every random generator accepts."""
     return _whole_number(text, 0, 2**63 - 1)

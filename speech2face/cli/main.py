@@ -21,6 +21,7 @@ from speech2face.cli import (
     serve,
     train,
     web_export,
+    xab,
 )
 
 # A sub-command is a file with a function `add_parser(subparsers)`, which sets `run` to a function
@@ -42,6 +43,7 @@ COMMANDS = (
     export,
     web_export,
     serve,
+    xab,
 )
 
 DESCRIPTION = "A face consistent with a voice: an average-looking face, never the speaker's own."

@@ -74,6 +74,21 @@ def frames_near_middle(
             raise Speech2FaceError(problem, _AGAIN)
 
 
+def pictures_in_order(path: str | PathLike[str], seconds: float) -> Iterator[Frame]:
+    """All pictures of the beginning of a video, which lasts `seconds`, from the first one on.
+
+    Raises:
+        Speech2FaceError: no such file, no video in it, or a picture is too large or too small.
+    """
+    with _opened(path) as (container, stream):
+        first: float | None = None  # some files do not begin at zero
+        for time, frame in _decoded(container, stream, 0.0):
+            first = time if first is None else first
+            if time - first >= seconds:
+                return
+            yield _frame(frame, time - first)
+
+
 def _keyframes(
     container: Any, stream: Any, start: float, middle: float, end: float
 ) -> Iterator[tuple[float, Any]]:

@@ -48,24 +48,38 @@ def asked(
 @contextmanager
 def server(*options: str | Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Address (with the last slash) and process of a server on a free port."""
-    command = [sys.executable, "-m", "speech2face", "serve", "--port", "0", *map(str, options)]
+    with _serving("readyz", "serve", *options) as found:
+        yield found
+
+
+@contextmanager
+def xab_server(experiment: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The same of `speech2face xab run`."""
+    with _serving("v1/consent", "xab", "run", experiment) as found:
+        yield found
+
+
+@contextmanager
+def _serving(ready: str, *words: str | Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A command that serves; `ready` is a path that it answers as soon as it can."""
+    command = [sys.executable, "-m", "speech2face", *map(str, words), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         address = process.stderr.readline().strip()
         assert address.startswith("http://"), address + process.stderr.read()
-        _wait_until_ready(address)
+        _wait_until_ready(address, ready)
         yield address, process
     finally:
         process.terminate()
         process.communicate(timeout=60)
 
 
-def _wait_until_ready(address: str, seconds: float = 60) -> None:
+def _wait_until_ready(address: str, ready: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            if asked(address, "readyz", timeout=5).status == 200:
+            if asked(address, ready, timeout=5).status == 200:
                 return
         except (urllib.error.URLError, OSError):
             pass

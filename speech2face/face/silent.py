@@ -1,0 +1,89 @@
+"""The pictures of a video without its sound: a small WebM, which every browser plays.
+
+For people who are shown a face that speaks and must not hear it: what is not in the file cannot be
+heard. It is encoded anew on one thread, and the same video gives the same bytes.
+"""
+
+import io
+from itertools import chain
+from os import PathLike
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_dependency
+from speech2face.face.image import RGBImage
+from speech2face.face.video import pictures_in_order
+
+FRAMES_PER_SECOND = 25
+BIT_RATE = 800_000  # bits per second
+
+
+def silent_film(path: str | PathLike[str], *, seconds: float, side: int) -> bytes:
+    """The beginning of a video, without sound, as a WebM file (VP8) of 25 pictures a second.
+
+    Args:
+        path: any video that PyAV reads.
+        seconds: at most so much of it.
+        side: length of the longer side in pixels.
+
+    Raises:
+        Speech2FaceError: no such file, no video in it, or this PyAV lacks the encoder.
+    """
+    av = _av()
+    pictures = pictures_in_order(path, seconds)
+    first = next(pictures, None)
+    if first is None:
+        problem, remedy = "holds no picture that can be decoded", "copy or convert it again"
+        raise Speech2FaceError(problem, remedy, str(path))
+    size = _even_size(first.image, side)
+    content, n_written = io.BytesIO(), 0
+    options = {"fflags": "+bitexact"}  # no version, date or random number in the file
+    with av.open(content, "w", format="webm", options=options) as container:
+        stream = _stream(container, size, av)
+        for picture in chain((first,), pictures):
+            # The film has a fixed rate: some pictures are left out, others are shown repeatedly.
+            while n_written <= picture.seconds * FRAMES_PER_SECOND:
+                frame = av.VideoFrame.from_ndarray(_resized(picture.image, size), format="rgb24")
+                frame.pts = n_written
+                container.mux(stream.encode(frame))
+                n_written += 1
+        container.mux(stream.encode(None))
+    return content.getvalue()
+
+
+def _even_size(image: RGBImage, side: int) -> tuple[int, int]:
+    """Width and height of the film; VP8 halves the resolution of colour, so both are even."""
+    height, width = image.shape[:2]
+    scale = side / max(width, height)
+    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+def _resized(image: RGBImage, size: tuple[int, int]) -> RGBImage:
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _stream(container: Any, size: tuple[int, int], av: ModuleType) -> Any:
+    try:
+        stream = container.add_stream("libvpx", rate=FRAMES_PER_SECOND)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = BIT_RATE
+        stream.options = {"deadline": "realtime", "cpu-used": "4"}
+        stream.codec_context.thread_count = 1
+        stream.codec_context.open()
+    except (ValueError, av.FFmpegError) as error:  # of an unknown encoder: either
+        remedy = "install PyAV from its wheels: pip install av"
+        raise Speech2FaceError("the installed PyAV has no encoder libvpx", remedy) from error
+    return stream
+
+
+def _av() -> ModuleType:
+    try:
+        import av
+    except ModuleNotFoundError as missing:
+        raise missing_dependency("PyAV", "av") from missing
+    return av
