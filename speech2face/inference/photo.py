@@ -136,7 +136,8 @@ def write_photo_map(photo_map: PhotoMap, path: Path) -> None:
         "recogniser": photo_map.recogniser,
         "face_sha256": photo_map.face_sha256,
     }
-    tensors = {WEIGHT: photo_map.weight, BIAS: photo_map.bias}
+    arrays = {WEIGHT: photo_map.weight, BIAS: photo_map.bias}
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     save_file(tensors, str(path), metadata={HEADER: json.dumps(header, sort_keys=True)})
 
 

@@ -86,8 +86,9 @@ def content_of(maps: MatchingMaps) -> bytes:
         "slope": maps.calibration.slope,
         "hearing_sha256": maps.hearing_sha256,
     }
-    tensors = {name: getattr(maps, name).astype(np.float16) for name in WEIGHTS}
-    tensors |= {name: getattr(maps, name).astype(np.float32) for name in BIASES}
+    # safetensors writes the memory of an array as it lies: a transposed one would come back wrong.
+    tensors = {name: getattr(maps, name).astype(np.float16, order="C") for name in WEIGHTS}
+    tensors |= {name: getattr(maps, name).astype(np.float32, order="C") for name in BIASES}
     text = json.dumps(header, sort_keys=True, allow_nan=False)
     content: bytes = _safetensors().numpy.save(tensors, metadata={HEADER: text})
     return content

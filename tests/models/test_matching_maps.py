@@ -58,6 +58,17 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert content_of(read) == content_of(maps)
 
 
+def test_a_transposed_map_is_read_again_as_it_was(tmp_path: Path) -> None:
+    """The recipe computes maps as transposed arrays, whose numbers lie in another order."""
+    maps, file = random_maps(), tmp_path / "maps.safetensors"
+    turned = replace(maps, **{name: np.asfortranarray(getattr(maps, name)) for name in WEIGHTS})
+    file.write_bytes(content_of(turned))
+    for name in WEIGHTS:
+        np.testing.assert_array_equal(
+            getattr(read_maps(file), name), getattr(rounded(maps), name), err_msg=name
+        )
+
+
 def test_rounding_hardly_moves_a_score() -> None:
     maps, rng = random_maps(), np.random.default_rng(1)
     voices = rng.standard_normal((20, 7))
