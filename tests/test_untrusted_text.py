@@ -49,7 +49,7 @@ def load_photo_map_header(path: Path) -> None:
 
     header = path.read_bytes().decode("latin-1")
     tensors = {photo.WEIGHT: np.ones((1, 2), np.float32), photo.BIAS: np.ones(1, np.float32)}
-    path.write_bytes(safetensors_with(header, photo.HEADER, **tensors))
+    path.write_bytes(safetensors_with(header, tensor_files.ENTRY, **tensors))
     photo.read_photo_map(path)
 
 
