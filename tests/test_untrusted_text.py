@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from speech2face import tensor_files
 from speech2face.data.manifest import read_manifest
 from speech2face.data.speech import speech_of
 from speech2face.errors import Speech2FaceError

@@ -24,23 +24,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from speech2face.data.face_track import TrackFile
-from speech2face.data.metadata_table import table_rows
-from speech2face.data.sample import Split
-from speech2face.data.splits import SHARES_WITHOUT_TEST, split_of_person
 from speech2face.data.talking_clip import (
     Corpus,
     Row,
     TalkingClip,
-    bad_row,
     corpus_of,
     media_by_stem,
     missing_media,
     no_metadata,
 )
+from speech2face.data.voxceleb_table import Person, gender_label, read_people, split_of
 
 TABLE = "vox1_meta.csv"
 COLUMNS = ("VoxCeleb1 ID", "VGGFace1 ID", "Gender", "Nationality", "Set")
-_GENDERS = {"m": "male", "f": "female"}
 _EXPECTED = f"{TABLE}, wav/ID/VIDEO/*.wav, and txt with videos or unzippedFaces"
 
 
@@ -54,12 +50,8 @@ def read(root: Path, *, seed: int = 0) -> Corpus:
 
 
 def _rows(root: Path, seed: int) -> Iterator[Row]:
-    people: dict[str, Mapping[str, str]] = {}
-    for where, row in table_rows(root / TABLE, COLUMNS):
-        if isinstance(row, str):
-            yield bad_row(where, row)
-        else:
-            people[row["VoxCeleb1 ID"]] = row
+    people, bad = read_people(root / TABLE, COLUMNS)
+    yield from bad
     videos = media_by_stem(root / "videos")
     for folder in ("wav", "dev/wav", "test/wav"):
         for voice in sorted((root / folder).glob("*/*/*.wav")):
@@ -69,7 +61,7 @@ def _rows(root: Path, seed: int) -> Iterator[Row]:
 def _row(
     root: Path,
     voice: Path,
-    people: Mapping[str, Mapping[str, str]],
+    people: Mapping[str, Person],
     videos: Mapping[str, Path],
     seed: int,
 ) -> Row:
@@ -78,12 +70,8 @@ def _row(
     if person not in people:
         return no_metadata(clip_id, f"{TABLE} has no {person}")
     about = people[person]
-    labels = {"nationality": about["Nationality"]}
-    if about["Gender"].lower() in _GENDERS:
-        labels["gender"] = _GENDERS[about["Gender"].lower()]
-    split: Split = "test"
-    if about["Set"].lower() != "test":
-        split = split_of_person(person, seed=seed, shares=SHARES_WITHOUT_TEST)
+    labels = {"nationality": about["Nationality"], **gender_label(about)}
+    split = split_of(person, about, seed)
     track = root / "txt" / person / video / f"{voice.stem}.txt"
     if video in videos and track.is_file():
         return TalkingClip(

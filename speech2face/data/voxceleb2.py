@@ -27,25 +27,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from speech2face.data.face_track import TrackFile
-from speech2face.data.metadata_table import table_rows
-from speech2face.data.sample import Split
-from speech2face.data.splits import SHARES_WITHOUT_TEST, split_of_person
 from speech2face.data.talking_clip import (
     Corpus,
     Row,
     TalkingClip,
-    bad_row,
     corpus_of,
     media_by_stem,
     missing_media,
     no_metadata,
 )
+from speech2face.data.voxceleb_table import Person, gender_label, read_people, split_of
 
 TABLE = "vox2_meta.csv"
 COLUMNS = ("VoxCeleb2 ID", "Gender", "Set")
 MIDDLE = (0.5, 0.5)  # where the face of a cut clip is
 _PARTS = ("dev", "test", ".")
-_GENDERS = {"m": "male", "f": "female"}
 _EXPECTED = f"{TABLE}, and mp4/ID/VIDEO/*.mp4, or txt/ID/VIDEO/*.txt and videos"
 
 
@@ -59,12 +55,8 @@ def read(root: Path, *, seed: int = 0) -> Corpus:
 
 
 def _rows(root: Path, seed: int) -> Iterator[Row]:
-    people: dict[str, Mapping[str, str]] = {}
-    for where, row in table_rows(root / TABLE, COLUMNS):
-        if isinstance(row, str):
-            yield bad_row(where, row)
-        else:
-            people[row["VoxCeleb2 ID"]] = row
+    people, bad = read_people(root / TABLE, COLUMNS)
+    yield from bad
     videos = media_by_stem(root / "videos")
     cut: set[tuple[str, ...]] = set()
     for part in _PARTS:
@@ -87,7 +79,7 @@ def _rows(root: Path, seed: int) -> Iterator[Row]:
 
 def _row(
     file: Path,
-    people: Mapping[str, Mapping[str, str]],
+    people: Mapping[str, Person],
     seed: int,
     *,
     face: Path,
@@ -101,10 +93,7 @@ def _row(
     if person not in people:
         return no_metadata(clip_id, f"{TABLE} has no {person}")
     about = people[person]
-    split: Split = "test"
-    if about["Set"].lower() != "test":
-        split = split_of_person(person, seed=seed, shares=SHARES_WITHOUT_TEST)
-    gender = _GENDERS.get(about["Gender"].lower())
+    split = split_of(person, about, seed)
     return TalkingClip(
         id=clip_id,
         person=person,
@@ -114,7 +103,7 @@ def _row(
         track=track,
         video=f"{person}/{video}",  # a video may show two of the people
         split=split,
-        labels={"gender": gender} if gender else {},
+        labels=gender_label(about),
     )
 
 

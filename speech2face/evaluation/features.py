@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_extra
 from speech2face.files import write_whole
 from speech2face.records import csv_rows, jsonl_rows, parse_json_object, shown
+from speech2face.tensor_files import content_of_arrays, read_arrays
 
 FORMAT = 1
 MAKE_AGAIN = "make the file again with `speech2face extract`"
@@ -161,10 +161,8 @@ class FeatureSet:
             "persons": self.persons.tolist(),
             "provenance": asdict(self.provenance),
         }
-        content = _safetensors().numpy.save(
-            {"values": np.ascontiguousarray(self.values)}, {"speech2face": json.dumps(header)}
-        )
-        write_whole(path, content)
+        values = {"values": self.values}
+        write_whole(path, content_of_arrays(values, json.dumps(header), extra="evaluate"))
 
     @classmethod
     def load(cls, path: Path | str) -> FeatureSet:
@@ -176,14 +174,12 @@ class FeatureSet:
         name = str(path)
         if not os.path.isfile(path):  # False also for a name that cannot be
             raise Speech2FaceError("there is no such feature file", MAKE_AGAIN, name)
-        safetensors = _safetensors()
         try:
-            with safetensors.safe_open(name, framework="numpy") as opened:
-                said = (opened.metadata() or {})["speech2face"]
-                values = opened.get_tensor("values")
-        except (safetensors.SafetensorError, KeyError, ValueError, OSError) as damage:
+            said, arrays = read_arrays(name, ["values"], extra="evaluate")
+        except ValueError as damage:
             problem = f"not a readable feature file ({damage})"
             raise Speech2FaceError(problem, MAKE_AGAIN, name) from damage
+        values = arrays["values"]
         header = parse_json_object(said, name, remedy=MAKE_AGAIN, part="its header")
         if header.get("format") != FORMAT:
             raise Speech2FaceError("written in another format", MAKE_AGAIN, name)
@@ -337,12 +333,3 @@ def _first(names: Sequence[str] | Iterable[str]) -> str:
     every = [str(name) for name in names]
     shown = ", ".join(repr(name) for name in every[:_NAMES_SHOWN])
     return shown + (f" and {len(every) - _NAMES_SHOWN} more" if len(every) > _NAMES_SHOWN else "")
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ModuleNotFoundError as missing:
-        raise missing_extra("safetensors", "evaluate") from missing
-    return safetensors

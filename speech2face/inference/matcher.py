@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
+from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace, face_in
 from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
-from speech2face.face.image import RGBImage, open_image
+from speech2face.face.image import RGBImage
 from speech2face.face.sface import SFaceEncoder
 from speech2face.files import write_whole
 from speech2face.inference.pipeline import Floats, Pipeline, Voice, load_model
@@ -137,13 +137,7 @@ class Matcher:
         return vector
 
     def _embed_photo(self, photo: Photo) -> Floats:
-        path = None if isinstance(photo, np.ndarray) else os.fspath(photo)
-        image = photo if isinstance(photo, np.ndarray) else open_image(photo)
-        located = self.detector.locate(image)
-        if not located.found:
-            remedy = "give a picture with a face from the front, 80 pixels wide or more"
-            raise Speech2FaceError("no face was found", remedy, path)
-        return self.embed_located(image, located)
+        return self.embed_located(*face_in(photo, self.detector))
 
 
 def load_matcher(
@@ -178,8 +172,7 @@ def maps_of(pipeline: Pipeline, model: str | os.PathLike[str] | None = None) -> 
 
 def matcher_path_of(model: str | os.PathLike[str] | None = None) -> Path:
     """Path of the maps of a model, which is given as for `load_model`."""
-    name = hub.DEFAULT if model is None else os.fspath(model)
-    return hub.matcher_path(hub.embedded(name).path if name in hub.EMBEDDED else Path(name))
+    return hub.matcher_path(hub.hearing_graph_path(model))
 
 
 def write_matcher(maps: MatchingMaps, path: Path, card: Mapping[str, Any]) -> Path:

@@ -15,16 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_extra
-from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
+from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace, face_in
 from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
-from speech2face.face.image import RGBImage, open_image
+from speech2face.face.image import RGBImage
 from speech2face.inference.pipeline import Face, Floats, Pipeline, load_model
 from speech2face.models import hub
 from speech2face.records import parse_json_object
+from speech2face.tensor_files import content_of_arrays, read_arrays
 
 FORMAT = 2  # format 1 gave coordinates of the draw
-HEADER = "speech2face"  # key of the one entry in the file's header, JSON
 WEIGHT, BIAS = "weight", "bias"
 
 _MAKE_AGAIN = "make the model and its photo map again: speech2face default-model"
@@ -84,12 +83,7 @@ class PhotoPipeline:
         Raises:
             Speech2FaceError: the picture cannot be used, or no face is found in it.
         """
-        path = None if isinstance(photo, np.ndarray) else os.fspath(photo)
-        image = photo if isinstance(photo, np.ndarray) else open_image(photo)
-        located = self.detector.locate(image)
-        if not located.found:
-            remedy = "give a picture with a face from the front, 80 pixels wide or more"
-            raise Speech2FaceError("no face was found", remedy, path)
+        image, located = face_in(photo, self.detector)
         return self.reconstruct_located(image, located, exaggeration=exaggeration)
 
     def reconstruct_located(
@@ -124,21 +118,19 @@ def photo_pipeline_of(
 
 def photo_map_path_of(model: str | os.PathLike[str] | None = None) -> Path:
     """Path of the photo map of a model, which is given as for `load_model`."""
-    name = hub.DEFAULT if model is None else os.fspath(model)
-    return hub.photo_map_path(hub.embedded(name).path if name in hub.EMBEDDED else Path(name))
+    return hub.photo_map_path(hub.hearing_graph_path(model))
 
 
 def write_photo_map(photo_map: PhotoMap, path: Path) -> None:
     """Write `photo_map`; the caller sees to it that a half-written file is not found."""
-    save_file = _safetensors().numpy.save_file
     header = {
         "format": FORMAT,
         "recogniser": photo_map.recogniser,
         "face_sha256": photo_map.face_sha256,
     }
     arrays = {WEIGHT: photo_map.weight, BIAS: photo_map.bias}
-    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(tensors, str(path), metadata={HEADER: json.dumps(header, sort_keys=True)})
+    text = json.dumps(header, sort_keys=True)
+    path.write_bytes(content_of_arrays(arrays, text, extra="face"))
 
 
 def read_photo_map(path: Path) -> PhotoMap:
@@ -147,19 +139,17 @@ def read_photo_map(path: Path) -> PhotoMap:
     Raises:
         Speech2FaceError: missing, damaged, or another kind of file.
     """
-    safetensors = _safetensors()
     if not path.is_file():
         problem = "the model came without a photo map"
         raise Speech2FaceError(problem, "take a model that has one, such as `default`", str(path))
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            said = (file.metadata() or {})[HEADER]
-            header = parse_json_object(said, path, remedy=_MAKE_AGAIN, part="its header")
-            weight, bias = file.get_tensor(WEIGHT), file.get_tensor(BIAS)
+        said, arrays = read_arrays(path, [WEIGHT, BIAS], extra="face")
+        header = parse_json_object(said, path, remedy=_MAKE_AGAIN, part="its header")
+        weight, bias = arrays[WEIGHT], arrays[BIAS]
         if header["format"] != FORMAT or bias.shape != weight.shape[:1] or weight.ndim != 2:
             raise ValueError(f"format {header['format']}, shapes {weight.shape}, {bias.shape}")
         return PhotoMap(weight, bias, str(header["recogniser"]), str(header["face_sha256"]))
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Speech2FaceError(f"not a photo map ({error})", _MAKE_AGAIN, str(path)) from error
 
 
@@ -173,12 +163,3 @@ def _refuse_strangers(pipeline: Pipeline, photo_map: PhotoMap, encoder: FaceEnco
     if found != wanted:
         problem = f"the photo map is {found[1]} of {found[0]}, wanted is {wanted[1]} of {wanted[0]}"
         raise Speech2FaceError(problem, _MAKE_AGAIN)
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ModuleNotFoundError as missing:
-        raise missing_extra("safetensors", "face") from missing
-    return safetensors

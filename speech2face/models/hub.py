@@ -1,6 +1,7 @@
 """Which models come with the package, where their files are, and whether these are intact."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -61,6 +62,16 @@ class EmbeddedMatcher:
     def size_bytes(self) -> int | None:
         """Of the maps, or None if they are missing."""
         return self.path.stat().st_size if self.path.is_file() else None
+
+
+def hearing_graph_path(model: str | os.PathLike[str] | None = None) -> Path:
+    """Path of the graph that hears: of an embedded model by its name, the default unless given.
+
+    Raises:
+        Speech2FaceError: as of `embedded`.
+    """
+    name = DEFAULT if model is None else os.fspath(model)
+    return embedded(name).path if name in EMBEDDED else Path(name)
 
 
 def face_graph_path(model: Path) -> Path:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_extra
 from speech2face.records import parse_json_object
+from speech2face.tensor_files import content_of_arrays, read_arrays
 
 FORMAT = 1
-HEADER = "speech2face"  # key of the one entry in the file's header, JSON
 WEIGHTS, BIASES = ("voice_weight", "face_weight"), ("voice_bias", "face_bias")
 MAKE_AGAIN = "make it again for this model: speech2face default-matcher"
 
@@ -86,12 +85,10 @@ def content_of(maps: MatchingMaps) -> bytes:
         "slope": maps.calibration.slope,
         "hearing_sha256": maps.hearing_sha256,
     }
-    # safetensors writes the memory of an array as it lies: a transposed one would come back wrong.
-    tensors = {name: getattr(maps, name).astype(np.float16, order="C") for name in WEIGHTS}
-    tensors |= {name: getattr(maps, name).astype(np.float32, order="C") for name in BIASES}
+    arrays = {name: getattr(maps, name).astype(np.float16) for name in WEIGHTS}
+    arrays |= {name: getattr(maps, name).astype(np.float32) for name in BIASES}
     text = json.dumps(header, sort_keys=True, allow_nan=False)
-    content: bytes = _safetensors().numpy.save(tensors, metadata={HEADER: text})
-    return content
+    return content_of_arrays(arrays, text, extra="face")
 
 
 def read_maps(path: Path) -> MatchingMaps:
@@ -100,28 +97,23 @@ def read_maps(path: Path) -> MatchingMaps:
     Raises:
         Speech2FaceError: missing, damaged, or another kind of file.
     """
-    safetensors = _safetensors()
     if not path.is_file():
         problem = "the model came without a matcher"
         raise Speech2FaceError(problem, MAKE_AGAIN, str(path))
     try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            said = (file.metadata() or {})[HEADER]
-            header = parse_json_object(said, path, remedy=MAKE_AGAIN, part="its header")
-            tensors = {
-                name: file.get_tensor(name).astype(np.float32) for name in (*WEIGHTS, *BIASES)
-            }
+        said, arrays = read_arrays(path, (*WEIGHTS, *BIASES), extra="face")
+        header = parse_json_object(said, path, remedy=MAKE_AGAIN, part="its header")
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']}")
         maps = MatchingMaps(
-            **tensors,
+            **{name: array.astype(np.float32) for name, array in arrays.items()},
             recognisers=tuple(str(name) for name in header["recognisers"]),
             calibration=Calibration(float(header["intercept"]), float(header["slope"])),
             hearing_sha256=str(header["hearing_sha256"]),
         )
         _refuse_odd_sizes(maps)
         return maps
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Speech2FaceError(f"not a matcher ({error})", MAKE_AGAIN, str(path)) from error
 
 
@@ -144,12 +136,3 @@ def _refuse_odd_sizes(maps: MatchingMaps) -> None:
     numbers += [getattr(maps, name) for name in (*WEIGHTS, *BIASES)]
     if not all(np.isfinite(part).all() for part in numbers):
         raise ValueError("numbers that are not finite")
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ModuleNotFoundError as missing:
-        raise missing_extra("safetensors", "face") from missing
-    return safetensors

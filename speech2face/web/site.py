@@ -89,8 +89,7 @@ def _walk(folder: Traversable, above: str = "") -> list[tuple[str, bytes]]:
 def _model_files(model: str | None) -> dict[str, bytes]:
     """The three graphs, under names that do not change with the model, and what is said of them."""
     card = load_model(model).card  # refuses whatever is not our model
-    name = hub.DEFAULT if model is None else model
-    hears = hub.embedded(name).path if name in hub.EMBEDDED else Path(name)
+    hears = hub.hearing_graph_path(model)
     speech = resources.files("speech2face") / "assets" / SPEECH_MODEL
     return {
         "model/hears.onnx": hears.read_bytes(),
