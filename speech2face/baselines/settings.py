@@ -38,33 +38,34 @@ class BaselineTraining:
 
 
 @dataclass(frozen=True)
-class SvhfTraining(BaselineTraining):
-    """SVHF-Net; one network for each direction."""
+class DirectedTraining(BaselineTraining):
+    """A system with one network for each direction."""
 
-    view: ViewConfig = field(
-        default_factory=lambda: ViewConfig(size=32, voice_ridge=0.01, face_ridge=0.018)
-    )
     direction: str = "V->F"
-    width: int = 64  # of a stream of the compact size
+    width: int = 64  # of what a stream of the compact size makes of a voice or a photo
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_direction(self.direction)
+        known = " or ".join(DIRECTIONS)
+        require(self.direction in DIRECTIONS, "direction", self.direction, known)
         require_sizes(self, "width")
 
 
 @dataclass(frozen=True)
-class KimTraining(BaselineTraining):
-    """Kim et al.; one network for each direction."""
+class SvhfTraining(DirectedTraining):
+    """SVHF-Net."""
 
-    direction: str = "V->F"
-    width: int = 128  # of a vector of the compact size
+    view: ViewConfig = field(
+        default_factory=lambda: ViewConfig(size=32, voice_ridge=0.01, face_ridge=0.018)
+    )
+
+
+@dataclass(frozen=True)
+class KimTraining(DirectedTraining):
+    """Kim et al."""
+
+    width: int = 128
     plan: Plan = field(default_factory=lambda: _plan(40))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_direction(self.direction)
-        require_sizes(self, "width")
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,6 @@ class GanTraining(BaselineTraining):
     channels: tuple[int, ...] = (256, 128, 64, 32, 16)  # of the generator, compact
     judge_channels: tuple[int, ...] = (16, 32, 64, 128, 128)  # of the trunk that judges, compact
     lambdas: GanLambdas = field(default_factory=GanLambdas)
-    voice_encoder: str = ""  # run directory of DIMNet at the size of the paper
     adam: AdamConfig = field(default_factory=lambda: _adam(2e-4, beta1=0.5))
     plan: Plan = field(default_factory=lambda: _plan(60, batch_size=64))
 
@@ -159,10 +159,6 @@ class GanTraining(BaselineTraining):
         for name in ("channels", "judge_channels"):
             value = getattr(self, name)
             require(len(value) == 5, name, value, "five, for 64 pixels")
-
-
-def _check_direction(direction: str) -> None:
-    require(direction in DIRECTIONS, "direction", direction, " or ".join(DIRECTIONS))
 
 
 def _check_weights(lambdas: Any) -> None:

@@ -3,14 +3,19 @@
 import argparse
 import json
 import logging
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import file_name, path
 from speech2face.cli.default_model import CORPUS, LICENCE, PACKAGE, commit
-from speech2face.cli.settings import add_settings, print_settings, require_extra, resolved
+from speech2face.cli.settings import (
+    add_settings,
+    log_to_terminal,
+    print_settings,
+    require_extra,
+    resolved,
+)
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
@@ -77,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Speech2FaceError(problem, "give --model, or work in a checkout", str(PACKAGE))
     if destination.exists() and not arguments.force:
         raise Speech2FaceError("a matcher is there", "give --force", str(destination))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_to_terminal()
     print(_make(config, arguments, destination))
     return 0
 

@@ -10,6 +10,7 @@ from speech2face.cli.arguments import path, positive_count, seconds
 from speech2face.cli.prepare_videos import (
     VIDEO_CORPORA,
     add_video_options,
+    print_prepared,
     run_add_feature,
     run_videos,
 )
@@ -105,9 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
             if outcome.rejected is not None:
                 reasons[outcome.rejected.reason] += 1
             progress.advance()
-    print(f"{arguments.out}: {len(samples) - reasons.total()} clips")
-    for reason, number in sorted(reasons.items()):
-        print(f"left out, {reason}: {number}")
+    print_prepared(arguments.out, len(samples) - reasons.total(), reasons)
     return 0
 
 

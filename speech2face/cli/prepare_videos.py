@@ -2,7 +2,9 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import positive_count, seconds
@@ -79,10 +81,15 @@ def run_videos(arguments: argparse.Namespace) -> int:
             else:
                 reasons[outcome.rejected.reason] += 1
             progress.advance()
-    print(f"{arguments.out}: {n_clips} clips")
-    for reason, number in sorted(reasons.items()):
-        print(f"left out, {reason}: {number}")
+    print_prepared(arguments.out, n_clips, reasons)
     return 0
+
+
+def print_prepared(out: Path, n_clips: int, left_out: Mapping[str, int]) -> None:
+    """Print how many clips are in a folder, and how many were left out for which reason."""
+    print(f"{out}: {n_clips} clips")
+    for reason, number in sorted(left_out.items()):
+        print(f"left out, {reason}: {number}")
 
 
 def run_add_feature(arguments: argparse.Namespace) -> int:
