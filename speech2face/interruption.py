@@ -58,17 +58,20 @@ def held_back() -> Iterator[None]:
     """Keep `SIGNALS` from processes that are started in the block, until they call
     `leave_to_parent`: while they import, Ctrl-C would give a traceback.
 
-    They inherit that the signals are blocked. This process gets those that came at the end of the
-    block, so none is lost.
+    They inherit that the signals are blocked. This process handles those that came at the end of
+    the block, so none is lost. Blocking is not enough for that: the kernel gives a signal to any
+    thread that does not block it, such as one of a library, and Python then calls the handler here.
+    Ending in the middle of a start would leave a worker that nobody knows, without its orders.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with uninterrupted():
+        if sys.platform == "win32":
+            yield
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def leave_to_parent() -> None:
