@@ -24,21 +24,26 @@ class Ended:
     errors: str
 
 
+def ignore_no_signal() -> None:
+    """Undo what a shell does to its background jobs, and `nohup` to all: they ignore signals.
+
+    For `preexec_fn` of a process that a test stops by a signal.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(
     arguments: Sequence[str], *, largest_file: int | None = None, **environment: str
 ) -> subprocess.Popen[str]:
     """`speech2face ARGUMENTS` as a process in a session of its own.
-
-    No signal is ignored in it, although the tests themselves may run in the background of a shell
-    or under `nohup`, which both make their children ignore some.
 
     Args:
         largest_file: bytes after which a file cannot grow, as if the disk were full.
     """
 
     def prepare() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        ignore_no_signal()
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from processes import ignore_no_signal
 
 from speech2face.errors import Speech2FaceError
 from speech2face.files import (
@@ -269,6 +270,7 @@ def test_a_signal_removes_the_temporary_folder(tmp_path: Path, number: signal.Si
         capture_output=True,
         text=True,
         env=os.environ | {"TMPDIR": str(tmp_path)},
+        preexec_fn=ignore_no_signal,
     )
     assert ended.returncode == 128 + number
     assert Path(ended.stdout.strip()).parent == tmp_path and names(tmp_path) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import members, survivors, temporaries
+from processes import ignore_no_signal, members, survivors, temporaries
 
 from speech2face.data.store import Outcome, Record, Rejected, Store, fingerprint_of, key_of
 from speech2face.errors import Speech2FaceError
@@ -346,6 +346,7 @@ def test_a_signal_while_workers_start_or_work_leaves_no_process_and_no_temporary
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=ignore_no_signal,
         )
         assert process.stdout is not None
         if moment is None:
