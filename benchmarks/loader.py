@@ -24,8 +24,8 @@ import torch
 from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import N_FRAMES
 from speech2face.data.ahead import read_ahead
-from speech2face.data.datasets import CLIPS, PREPARED, PreparedClip, write_clips
 from speech2face.data.order import Order, share_of
+from speech2face.data.prepared import CLIPS, PREPARED, PreparedClip, write_clips
 from speech2face.data.store import Store
 from speech2face.data.talking_shards import TalkingShards
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from speech2face.data.datasets import CLIPS, DESCRIPTION, PreparedClip, write_clips
+from speech2face.data.prepared import CLIPS, DESCRIPTION, PreparedClip, write_clips
 from speech2face.data.sample import Split
 from speech2face.data.store import Record, Rejected, Store, key_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speech2face.data.datasets import CLIPS, PreparedClip, write_clips
+from speech2face.data.prepared import CLIPS, PreparedClip, write_clips
 from speech2face.data.store import Record, Rejected, Store
 
 RATE = 16_000

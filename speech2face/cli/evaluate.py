@@ -335,7 +335,7 @@ def _protocols(arguments: argparse.Namespace, known: Sequence[str]) -> list[str]
 def _features(path: Path) -> Any:
     """The features of a file, or of a folder that `extract` wrote."""
     from speech2face.evaluation.features import FeatureSet
-    from speech2face.inference.extract import FEATURES
+    from speech2face.inference.extraction_run import FEATURES
 
     return FeatureSet.load(path / FEATURES if path.is_dir() else path)
 

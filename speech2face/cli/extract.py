@@ -3,11 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import exaggeration, file_name, path, seconds
+from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
+
+if TYPE_CHECKING:
+    from speech2face.inference.extractor_choice import ExtractorChoice
 
 DESCRIPTION = """\
 Run a model on every clip of a manifest and write what `speech2face evaluate` reads:
@@ -20,7 +24,9 @@ pictures only.
 WHICH pictures: `face` for the true photos, `canonical` for the authors' F2F, the name of another
 system's renders in the manifest, or a folder with ID.png or ID.jpg.
 
-MANIFEST is a JSONL file, or a folder with the clips of the authors' page.
+MANIFEST is a JSONL file, or a folder with the clips of the authors' page. It may also be a folder
+that `speech2face prepare` has filled from videos. Its clips can be extracted by several processes
+or on a cluster, and their faces are in the shards of OUT/clips, not in OUT/faces.
 """
 EPILOG = """\
 examples:
@@ -29,11 +35,11 @@ examples:
   speech2face extract default data/authors_page f2f --split val --pictures face
   speech2face extract dlib manifest.jsonl photos
   speech2face extract dlib manifest.jsonl theirs --pictures renders/
+  speech2face extract default shards heard --split test --runner processes --workers 8
 
 If the command was stopped, the same command continues. A clip that cannot be used is left out, and
 OUT/extract.json gives the reason; the others are still done, and the exit status is 1.
 """
-RECOGNISERS = ("dlib", "sface")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -76,11 +82,26 @@ def add_parser(subparsers: Any) -> None:
         metavar="WHICH",
         help="pictures to read (default for a recogniser: face)",
     )
+    parser.add_argument(
+        "--retry",
+        action="append",
+        default=[],
+        metavar="REASON",
+        help="of prepared clips, try again those that an earlier run left out as unusable, crashed "
+        "or timeout; may be repeated",
+    )
+    add_runner_options(parser, "where prepared clips are extracted")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Extract every clip; the exit status is 1 if any could not be used."""
+    from speech2face.data.prepared import PREPARED
+
+    choice = _choice(arguments)
+    if (arguments.manifest / PREPARED).is_file():
+        return _run_on_shards(arguments, choice)
+    _refuse_shard_options(arguments)
     from speech2face.inference.extract import extract, items_of
     from speech2face.progress import Progress
 
@@ -91,17 +112,47 @@ def run(arguments: argparse.Namespace) -> int:
         raise Speech2FaceError(
             f"no clip of split {arguments.split}", "leave --split out", str(arguments.manifest)
         )
-    extractor = _extractor(arguments)
     items = items_of(samples, in_halves=arguments.halves)
     with Progress(len(items)) as progress:
         features = extract(
-            items, extractor, arguments.out, report=lambda done: progress.step("extract", done)
+            items, choice.open(), arguments.out, report=lambda done: progress.step("extract", done)
         )
-    n_rejected = len(items) - len(features)
-    print(f"{arguments.out / 'features.safetensors'}: {len(features)} of {len(items)} clips")
-    if n_rejected:
-        print(f"{n_rejected} clips left out: see {arguments.out / 'extract.json'}", file=sys.stderr)
-    return 1 if n_rejected else 0
+    return _told(arguments.out, len(features), len(items))
+
+
+def _run_on_shards(arguments: argparse.Namespace, choice: "ExtractorChoice") -> int:
+    from speech2face.inference.extract_shards import extract_shards, prepared_items
+    from speech2face.progress import Progress
+
+    run, choice, out = runner_of(arguments), choice.for_workers(), arguments.out.absolute()
+    items = prepared_items(
+        arguments.manifest.absolute(), choice, split=arguments.split, in_halves=arguments.halves
+    )
+    with Progress(len(items)) as progress:
+        features = extract_shards(
+            items,
+            choice,
+            out,
+            run,
+            retry=arguments.retry,
+            report=lambda done: progress.step("extract", done),
+        )
+    return _told(arguments.out, len(features), len(items))
+
+
+def _told(out: Path, n_done: int, n_items: int) -> int:
+    """Print how many clips there are, and return the exit status."""
+    print(f"{out / 'features.safetensors'}: {n_done} of {n_items} clips")
+    if n_done < n_items:
+        print(f"{n_items - n_done} clips left out: see {out / 'extract.json'}", file=sys.stderr)
+    return 1 if n_done < n_items else 0
+
+
+def _refuse_shard_options(arguments: argparse.Namespace) -> None:
+    """The clips of a manifest are extracted by this process alone."""
+    if arguments.runner != "serial" or arguments.address or arguments.retry:
+        problem = f"{arguments.manifest} is no folder of clips that were prepared from videos"
+        raise Speech2FaceError(problem, "leave out --runner, --address and --retry")
 
 
 def _read(manifest: Path) -> Any:
@@ -112,38 +163,21 @@ def _read(manifest: Path) -> Any:
     return authors_page.read(manifest) if manifest.is_dir() else read_manifest(manifest)
 
 
-def _extractor(arguments: argparse.Namespace) -> Any:
-    from speech2face.inference.extract import PhotoExtractor, PictureExtractor, VoiceExtractor
+def _choice(arguments: argparse.Namespace) -> "ExtractorChoice":
+    """What extracts; raises if there are settings of voices while pictures are read."""
+    from speech2face.inference.extractor_choice import RECOGNISERS, ExtractorChoice
 
-    is_recogniser = arguments.model in RECOGNISERS
-    if not is_recogniser and arguments.pictures is None:
-        from speech2face.inference.pipeline import load_model
-
-        return VoiceExtractor(
-            load_model(arguments.model),
-            exaggeration=arguments.exaggeration,
-            clip_seconds=arguments.seconds,
-        )
-    if arguments.exaggeration is not None or arguments.seconds is not None or arguments.halves:
-        cause = arguments.model if is_recogniser else "--pictures"
+    choice = ExtractorChoice(
+        model=arguments.model,
+        pictures=arguments.pictures,
+        exaggeration=arguments.exaggeration,
+        clip_seconds=arguments.seconds,
+    )
+    voice_settings = arguments.halves or arguments.exaggeration is not None or arguments.seconds
+    if voice_settings and not choice.hears:
+        cause = arguments.model if arguments.model in RECOGNISERS else "--pictures"
         raise Speech2FaceError(
             f"with {cause}, pictures are read and no voice is heard",
             "leave --exaggeration, --seconds and --halves out, or use a model that hears voices",
         )
-    which = arguments.pictures or "face"
-    folder = Path(which) if Path(which).is_dir() else None
-    if is_recogniser:
-        return PictureExtractor(_recogniser(arguments.model), which, folder)
-    from speech2face.inference.photo import load_photo_pipeline
-
-    return PhotoExtractor(load_photo_pipeline(arguments.model), which, folder)
-
-
-def _recogniser(name: str) -> Any:
-    if name == "dlib":
-        from speech2face.face.encoder import DlibFaceEncoder
-
-        return DlibFaceEncoder()
-    from speech2face.face.sface import SFaceEncoder
-
-    return SFaceEncoder()
+    return choice

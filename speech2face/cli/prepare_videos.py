@@ -52,7 +52,7 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         help="add the feature of --face-encoder to the clips that OUT holds, and do nothing else; "
         "neither ROOT nor a video is opened",
     )
-    add_runner_options(parser)
+    add_runner_options(parser, "where videos are prepared")
 
 
 def run_videos(arguments: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ from speech2face.runners.contract import Runner
 RUNNERS = ("serial", "processes", "ray")
 
 
-def add_runner_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--runner`, `--workers` and `--address`."""
-    group = parser.add_argument_group("where videos are prepared")
+def add_runner_options(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add `--runner`, `--workers` and `--address`, under a title for the help."""
+    group = parser.add_argument_group(title)
     group.add_argument(
         "--runner",
         choices=RUNNERS,

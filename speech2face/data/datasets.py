@@ -4,9 +4,8 @@ The order in which a training reads them is in `data.order`.
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,25 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speech2face.data.prepared import CLIPS, DESCRIPTION, PreparedClip, read_clips
 from speech2face.data.sample import Split
-from speech2face.data.store import Rejected, Store
+from speech2face.data.store import Store
 from speech2face.errors import Speech2FaceError
-from speech2face.files import write_whole
-from speech2face.records import jsonl_rows, read_json_object
-
-DESCRIPTION = "features.json"  # what all features of a folder of pairs have in common
-PREPARED = "prepared.json"  # the same of a folder of prepared videos
-CLIPS = "clips.jsonl"  # key or reason of rejection of each clip, in the order of the manifest
-
-
-@dataclass(frozen=True)
-class PreparedClip:
-    """A clip of a prepared folder: the key of its features, and why it has none if it has none."""
-
-    id: str
-    split: Split | None
-    key: str
-    rejected: Rejected | None = None
+from speech2face.records import read_json_object
 
 
 class VoiceBatch(NamedTuple):
@@ -142,31 +127,3 @@ class FeatureShards:
     @cached_property
     def _store(self) -> Store:
         return Store(self.folder, str(self.description.get("fingerprint")))
-
-
-def write_clips(path: Path, clips: Iterable[PreparedClip]) -> None:
-    """Write one line per clip."""
-    lines = []
-    for clip in clips:
-        rejected = {} if clip.rejected is None else {"rejected": asdict(clip.rejected)}
-        row = {"id": clip.id, "split": clip.split, "key": clip.key, **rejected}
-        lines.append(json.dumps(row) + "\n")
-    write_whole(path, "".join(lines).encode())
-
-
-def read_clips(path: Path) -> list[PreparedClip]:
-    """The clips that `write_clips` wrote.
-
-    Raises:
-        Speech2FaceError: the file is missing or damaged.
-    """
-    clips = []
-    for where, row in jsonl_rows(path):
-        try:
-            rejected = Rejected(**row["rejected"]) if "rejected" in row else None
-            clips.append(PreparedClip(row["id"], row["split"], row["key"], rejected))
-        except (KeyError, TypeError) as damage:
-            remedy = "run `speech2face prepare` again"
-            problem = "this line does not describe a prepared clip"
-            raise Speech2FaceError(problem, remedy, where) from damage
-    return clips

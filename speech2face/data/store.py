@@ -106,6 +106,23 @@ class _Place:
     members: Mapping[str, tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class MemberPlace:
+    """Where one file of a record is; it can be sent to another process."""
+
+    shard: Path
+    start: int
+    size: int
+
+    def read(self) -> bytes:
+        """Its content.
+
+        Raises:
+            Speech2FaceError: the tar file cannot be read, or is cut off.
+        """
+        return _content(self.shard, self.start, self.size)
+
+
 class Store:
     """Records by key, in one folder.
 
@@ -154,11 +171,19 @@ class Store:
 
     def content(self, key: str, name: str) -> bytes:
         """One file of a record by its suffix, such as "png"; it raises the errors of `array`."""
+        return self.place_of(key, name).read()
+
+    def place_of(self, key: str, name: str) -> MemberPlace:
+        """Where one file of a record is.
+
+        Raises:
+            Speech2FaceError: there is no such record or file.
+        """
         place = self._place(key)
         if name not in place.members:
             problem = f"a record has no {name!r}; it has {sorted(place.members)}"
             raise Speech2FaceError(problem, _REMEDY, str(place.shard))
-        return _content(place.shard, *place.members[name])
+        return MemberPlace(place.shard, *place.members[name])
 
     def fill(
         self,

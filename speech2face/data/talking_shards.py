@@ -7,7 +7,6 @@ by their offset. What is kept in memory of a clip are a few numbers, and not its
 
 import hashlib
 import io
-import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,16 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import HOP_LENGTH, WIN_LENGTH, complex_spectrogram
-from speech2face.data.datasets import CLIPS, PREPARED, FeatureShards, VoiceBatch, read_clips
+from speech2face.audio.wav import FULL_SCALE, HEADER_SIZE, levels_of
+from speech2face.data.datasets import FeatureShards, VoiceBatch
+from speech2face.data.prepared import CLIPS, PREPARED, read_clips
 from speech2face.data.sample import Split
 from speech2face.data.store import tar_of
 from speech2face.errors import Speech2FaceError
 from speech2face.records import read_json_object
 
-FULL_SCALE = 32767  # of 16-bit samples, as `prepare.clip` writes them
-_HEADER = 44  # bytes before the samples in a wav file of `prepare.clip`
 _NOT_FEATURES = {"landmarks.npy"}
 _REMEDY = "prepare the clips again"
 
@@ -96,8 +94,8 @@ class TalkingShards:
         n_samples = WIN_LENGTH + (n_frames - 1) * HOP_LENGTH
         levels, features = [], []
         for position in positions:
-            wav, feature = self._index.members(position, _HEADER + 2 * n_samples)
-            levels.append(np.resize(_levels_of(wav), n_samples))  # repeats what is shorter
+            wav, feature = self._index.members(position, HEADER_SIZE + 2 * n_samples)
+            levels.append(np.resize(levels_of(wav), n_samples))  # repeats what is shorter
             features.append(_array_of(feature))
         return SoundBatch(
             torch.from_numpy(np.stack(levels)), torch.from_numpy(np.stack(features)).float()
@@ -235,19 +233,6 @@ def _place_of(feature: str, members: dict[str, tuple[int, int]], folder: Path) -
         remedy = "add it with `speech2face prepare ... --add-feature`"
         raise Speech2FaceError(problem, remedy, str(folder))
     return members[f"{feature}.npy"]
-
-
-def _levels_of(wav: bytes) -> NDArray[np.int16]:
-    """Samples `[L]` of a wav file, which may end early."""
-    try:
-        with wave.open(io.BytesIO(wav), "rb") as reader:
-            form = reader.getframerate(), reader.getsampwidth(), reader.getnchannels()
-            levels = np.frombuffer(reader.readframes(reader.getnframes()), "<i2")
-    except (wave.Error, EOFError) as damage:
-        raise Speech2FaceError("a sound is damaged", _REMEDY) from damage
-    if form != (SAMPLE_RATE, 2, 1) or not len(levels):
-        raise Speech2FaceError("a sound is empty, or not 16 kHz, 16 bits, mono", _REMEDY)
-    return levels
 
 
 def _array_of(content: bytes) -> NDArray[Any]:

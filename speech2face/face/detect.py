@@ -51,6 +51,14 @@ class LocatedFace:
     found: bool  # False: no detector fired, `box` is the fixed one and `landmarks` a guess
 
 
+def face_at(landmarks: NDArray[np.floating]) -> LocatedFace:
+    """A face whose landmarks `[68, 2]` are known: its box holds them all, in whole pixels."""
+    left, top = np.floor(landmarks.min(axis=0)).astype(int)
+    right, bottom = np.ceil(landmarks.max(axis=0)).astype(int)
+    box = Box(int(left), int(top), int(right), int(bottom))
+    return LocatedFace(box, landmarks.astype(np.float64), found=True)
+
+
 class FaceDetector(Protocol):
     """What the encoders need to find a face themselves."""
 

@@ -17,11 +17,10 @@ again.
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +34,15 @@ from speech2face.data.speech import recording_of
 from speech2face.data.store import Record, Rejected, Store, fingerprint_of, key_of
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import FeatureSet, Provenance
+from speech2face.face.detect import LocatedFace
 from speech2face.face.encoder import FaceEncoder
-from speech2face.face.image import open_image
+from speech2face.face.image import RGBImage, open_image
 from speech2face.files import write_whole
+from speech2face.inference.extraction_run import CLIPS, FACES, FEATURES, begin_run, finish_run
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pictures import pictures
 from speech2face.inference.pipeline import Pipeline
-from speech2face.records import read_json_object
 
-FEATURES, FACES, CLIPS, RECORD = "features.safetensors", "faces", "clips", "extract.json"
-FORMAT = 1
 SHARD_SIZE = 16  # clips that a killed run loses at most
 UNUSABLE = "unusable"  # the one reason for which a clip is rejected here
 HALF_MARKS = ("_half1", "_half2")  # appended to the clip's id when halves are extracted
@@ -141,15 +139,22 @@ class VoiceExtractor:
 
     def __call__(self, item: Item) -> Extracted:
         """Face and feature heard in the item's speech."""
-        face = self.pipeline.reconstruct(self.speech(item), exaggeration=self.exaggeration)
+        return self.heard(self.speech(item))
+
+    def heard(self, speech: Recording) -> Extracted:
+        """Face and feature heard in speech that `part` has cut."""
+        face = self.pipeline.reconstruct(speech, exaggeration=self.exaggeration)
         return Extracted(np.asarray(face.image), face.feature)
 
     def speech(self, item: Item) -> Recording:
         """What the model is given to hear; there is no need to find the speech in it again."""
-        found = recording_of(item.sample)
+        return self.part(recording_of(item.sample), item.half)
+
+    def part(self, found: Recording, half: int | None) -> Recording:
+        """The half that is asked for, or all, of speech; as long as this extraction hears."""
         waveform = found.waveform  # [L]
-        if item.half is not None:
-            waveform = halves(waveform)[item.half]
+        if half is not None:
+            waveform = halves(waveform)[half]
             if len(waveform) < MIN_SECONDS * SAMPLE_RATE:
                 seconds = len(waveform) / SAMPLE_RATE
                 problem = f"a half of its speech is only {seconds:.2f} s long"
@@ -246,7 +251,10 @@ class PhotoExtractor:
     def __call__(self, item: Item) -> Extracted:
         """The face that the decoder makes of the item's picture, and its feature."""
         image = open_image(self.pictures.of(item.sample))
-        located = self.pipeline.detector.locate(image)
+        return self.drawn(image, self.pipeline.detector.locate(image))
+
+    def drawn(self, image: RGBImage, located: LocatedFace) -> Extracted:
+        """The face that the decoder makes of a located one, and its feature."""
         face = self.pipeline.reconstruct_located(image, located)
         return Extracted(np.asarray(face.image), face.feature)
 
@@ -282,7 +290,7 @@ def extract(
         Speech2FaceError: `out` holds another run, another process writes into it, or not a single
             item could be extracted.
     """
-    _begin(out, extractor.provenance)
+    begin_run(out, extractor.provenance)
     store = Store(out / CLIPS, fingerprint_of(asdict(extractor.provenance)))
     keys = {item.id: extractor.key(item) for item in items}
     rejected: dict[str, str] = {}
@@ -297,6 +305,7 @@ def extract(
             rejected[outcome.source.id] = why
         report(Outcome(outcome.source.id, why, outcome.was_kept))
     done = [item for item in items if item.id not in rejected]
+    features = None
     if done:
         features = FeatureSet(
             np.array([item.id for item in done]),
@@ -307,17 +316,7 @@ def extract(
         )
         for item in done:
             _write_face(out / FACES / f"{item.id}.png", store.content(keys[item.id], "png"))
-        features.save(out / FEATURES)
-    _write_record(out, extractor.provenance, n_done=len(done), rejected=rejected)
-    if not done:
-        (out / FEATURES).unlink(missing_ok=True)  # of other clips
-        reason = next(iter(rejected.values()), "there are no clips")
-        raise Speech2FaceError(
-            f"not one of {len(items)} clips could be extracted ({reason})",
-            "check the manifest's paths",
-            str(out / RECORD),
-        )
-    return features
+    return finish_run(out, extractor.provenance, features, rejected)
 
 
 def faces_folder(out: Path) -> Path:
@@ -329,53 +328,22 @@ def _record_of(item: Item, extractor: Extractor) -> Record | Rejected:
     try:
         extracted = extractor(item)
     except Speech2FaceError as error:
-        return Rejected(UNUSABLE, f"{error.problem}; {error.remedy}")
+        return unusable(error)
+    return {"feature": extracted.feature, "png": png_of(extracted.face)}
+
+
+def unusable(error: Speech2FaceError) -> Rejected:
+    """What stands for the result of a clip that cannot be used."""
+    return Rejected(UNUSABLE, f"{error.problem}; {error.remedy}")
+
+
+def png_of(image: RGBImage) -> bytes:
+    """A picture as a file."""
     picture = io.BytesIO()
-    Image.fromarray(extracted.face).save(picture, format="PNG")
-    return {"feature": extracted.feature, "png": picture.getvalue()}
+    Image.fromarray(image).save(picture, format="PNG")
+    return picture.getvalue()
 
 
 def _write_face(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:  # a finished run writes nothing again
         write_whole(path, content)
-
-
-def _begin(out: Path, provenance: Provenance) -> None:
-    """Note what a new run is made with, or refuse to go on with a run of other settings."""
-    record = out / RECORD
-    if record.is_file():
-        try:
-            earlier = read_json_object(record)["provenance"]
-        except (Speech2FaceError, KeyError) as error:
-            remedy = "choose another folder, or remove this one"
-            raise Speech2FaceError("not a record of extraction", remedy, str(record)) from error
-        if not isinstance(earlier, dict):
-            raise Speech2FaceError(
-                "not a record of extraction",
-                "choose another folder, or remove this one",
-                str(record),
-            )
-        if earlier != asdict(provenance):
-            changed = sorted(
-                name for name, value in asdict(provenance).items() if earlier.get(name) != value
-            )
-            raise Speech2FaceError(
-                f"the folder holds an extraction with another {', '.join(changed)}",
-                "choose another folder, or remove this one",
-                str(out),
-            )
-    if not record.is_file():
-        _write_record(out, provenance, n_done=None, rejected={})
-
-
-def _write_record(
-    out: Path, provenance: Provenance, *, n_done: int | None, rejected: Mapping[str, str]
-) -> None:
-    record: dict[str, Any] = {
-        "format": FORMAT,
-        "provenance": asdict(provenance),
-        "is_complete": n_done is not None,
-        "n_done": n_done,
-        "rejected": dict(sorted(rejected.items())),
-    }
-    write_whole(out / RECORD, (json.dumps(record, indent=2) + "\n").encode())

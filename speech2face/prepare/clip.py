@@ -13,17 +13,16 @@ that a new recogniser does not cost a second decoding of every video.
 
 import io
 import json
-import wave
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from speech2face.audio.io import MAX_SECONDS, SAMPLE_RATE, Waveform, decode
+from speech2face.audio.wav import wav_of
 from speech2face.data.face_track import FaceTrack, read_track
 from speech2face.data.folder import FACE_SUFFIXES
 from speech2face.data.store import Record, Rejected
@@ -162,29 +161,10 @@ def _record(source: TalkingClip, sound: Waveform, face: _Seen) -> Record:
     }
 
 
-def wav_of(waveform: Waveform) -> bytes:
-    """A sound file, 16-bit PCM, of `[L]` in [-1, 1] at 16 kHz."""
-    levels = np.rint(waveform * 32767).astype("<i2")
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(SAMPLE_RATE)
-        writer.writeframes(levels.tobytes())
-    return file.getvalue()
-
-
 def _as_jpeg(image: RGBImage) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
-
-
-def waveform_of(wav: bytes) -> NDArray[Any]:
-    """Samples `[L]` in [-1, 1], float32, of what `clip` wrote."""
-    with wave.open(io.BytesIO(wav), "rb") as reader:
-        levels = np.frombuffer(reader.readframes(reader.getnframes()), "<i2")
-    return levels.astype(np.float32) / 32767
 
 
 @cache

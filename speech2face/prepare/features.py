@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from speech2face.data.members import MemberWork, add_members
+from speech2face.data.prepared import open_prepared
 from speech2face.data.store import versions
 from speech2face.errors import Speech2FaceError
-from speech2face.face.detect import Box, DlibDetector, LocatedFace
+from speech2face.face.detect import DlibDetector, face_at
 from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
 from speech2face.models.hub import sha256_of
-from speech2face.prepare.talk import open_prepared
 from speech2face.runners.contract import Runner
 
 EncoderName = Literal["dlib", "sface", "vgg-face"]
@@ -41,8 +41,7 @@ class FeatureWork:
         encoder = load_encoder(self.encoder, self.weights)
         picture = np.asarray(Image.open(io.BytesIO(members["jpg"])).convert("RGB"))
         landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
-        located = LocatedFace(_box_around(landmarks), landmarks.astype(np.float64), found=True)
-        return {encoder.name: encoder.encode_located([picture], [located])[0]}
+        return {encoder.name: encoder.encode_located([picture], [face_at(landmarks)])[0]}
 
 
 def add_feature(folder: Path, work: FeatureWork, run: Runner) -> Iterator[int]:
@@ -79,10 +78,3 @@ def load_encoder(name: EncoderName, weights: Path | None) -> FaceEncoder:
     if weights is None:
         raise Speech2FaceError("vgg-face needs its weights", "add --vgg-face FILE")
     return VGGFaceEncoder(load_vgg_face(weights), detector)
-
-
-def _box_around(landmarks: NDArray[np.floating]) -> Box:
-    """The smallest box that holds all points, in whole pixels."""
-    left, top = np.floor(landmarks.min(axis=0)).astype(int)
-    right, bottom = np.ceil(landmarks.max(axis=0)).astype(int)
-    return Box(int(left), int(top), int(right), int(bottom))

@@ -26,8 +26,8 @@ from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS, tile_or_cut
 from speech2face.audio.spectrogram import complex_spectrogram
 from speech2face.audio.speech import FINDER
-from speech2face.data.datasets import CLIPS, DESCRIPTION, PreparedClip, write_clips
 from speech2face.data.manifest import manifest_content
+from speech2face.data.prepared import CLIPS, DESCRIPTION, PreparedClip, write_clips
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
 from speech2face.data.store import (

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from speech2face.data.datasets import CLIPS, PREPARED, PreparedClip, write_clips
+from speech2face.data.prepared import CLIPS, PREPARED, PreparedClip, write_clips
 from speech2face.data.shards import ITEM_SECONDS, fill_shards
 from speech2face.data.store import Outcome, Rejected, Store, fingerprint_of, key_of, versions
 from speech2face.data.talking_clip import Corpus, TalkingClip
@@ -77,19 +77,6 @@ def prepare_talk(
     ]
     unused = [PreparedClip(row.id, None, "", row.rejected) for row in corpus.rejected]
     write_clips(out / CLIPS, [*used, *unused])
-
-
-def open_prepared(folder: Path) -> Store:
-    """The records of a folder that `prepare_talk` has begun to fill.
-
-    Raises:
-        Speech2FaceError: there is no such folder.
-    """
-    if not (folder / PREPARED).is_file():
-        problem = f"no prepared clips here (there is no {PREPARED})"
-        remedy = "give a folder that `speech2face prepare` has filled from videos"
-        raise Speech2FaceError(problem, remedy, str(folder))
-    return Store(folder, str(read_json_object(folder / PREPARED).get("fingerprint")))
 
 
 def _key(name: str, clip: TalkingClip) -> str:

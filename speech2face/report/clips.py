@@ -24,7 +24,6 @@ from speech2face.evaluation.projection import require_projection
 from speech2face.face.instruments import Instruments
 from speech2face.inference.descriptions import describe_voices
 from speech2face.inference.extract import (
-    FACES,
     HALF_MARKS,
     Extractor,
     Item,
@@ -34,6 +33,7 @@ from speech2face.inference.extract import (
     extract,
     items_of,
 )
+from speech2face.inference.extraction_run import FACES
 from speech2face.inference.photo import PhotoPipeline
 from speech2face.inference.pictures import PictureList, pictures, read_lists
 from speech2face.inference.pipeline import Pipeline

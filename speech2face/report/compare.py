@@ -37,7 +37,8 @@ from speech2face.evaluation.scores import Distance
 from speech2face.evaluation.uncertainty import Score
 from speech2face.face.instruments import DISTANCES, Readings
 from speech2face.files import make_folder, write_text
-from speech2face.inference.extract import FACES, VoiceExtractor, extract, items_of
+from speech2face.inference.extract import VoiceExtractor, extract, items_of
+from speech2face.inference.extraction_run import FACES
 from speech2face.inference.pictures import pictures, read_pictures
 from speech2face.inference.pipeline import Pipeline
 from speech2face.progress import Progress

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from speech2face.audio.io import SAMPLE_RATE, Waveform
+from speech2face.audio.wav import wav_of
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
 from speech2face.errors import Speech2FaceError
 from speech2face.face.image import open_image
 from speech2face.face.silent import silent_film
-from speech2face.prepare.clip import wav_of
 from speech2face.xab.trials import Kind
 
 SIDE = 448  # pixels, the longer side of a face

@@ -9,7 +9,7 @@ import torch
 from talking import levels_of, record, wav, write
 
 from speech2face.audio.spectrogram import complex_spectrogram
-from speech2face.data.datasets import CLIPS
+from speech2face.data.prepared import CLIPS
 from speech2face.data.store import Record, Rejected
 from speech2face.data.talking_shards import TalkingShards, open_voices
 from speech2face.errors import Speech2FaceError

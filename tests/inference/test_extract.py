@@ -14,10 +14,6 @@ from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation.features import FeatureSet
 from speech2face.inference.extract import (
-    CLIPS,
-    FACES,
-    FEATURES,
-    RECORD,
     Extracted,
     Item,
     Outcome,
@@ -27,6 +23,7 @@ from speech2face.inference.extract import (
     faces_folder,
     items_of,
 )
+from speech2face.inference.extraction_run import CLIPS, FACES, FEATURES, RECORD
 from speech2face.inference.pipeline import Face, ModelCard
 
 

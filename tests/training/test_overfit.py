@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from speech2face.audio.segment import tile_or_cut
+from speech2face.audio.wav import FULL_SCALE
 from speech2face.data.invented import speak, traits_of
-from speech2face.data.talking_shards import FULL_SCALE, SoundBatch
+from speech2face.data.talking_shards import SoundBatch
 from speech2face.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from speech2face.training.config import AdamConfig, Lambdas, Plan
 from speech2face.training.state import start_state

@@ -9,8 +9,8 @@ from media import EXAMPLES
 from PIL import Image
 
 from speech2face import Speech2FaceError
+from speech2face.audio.wav import waveform_of
 from speech2face.data.sample import Sample
-from speech2face.prepare.clip import waveform_of
 from speech2face.xab.stimuli import LOUDNESS, beeps, content_of, levelled
 
 
