@@ -15,7 +15,7 @@ INFER := .venv/bin
 DEV := .venv-dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow lint fuzz bench mutants soak report paper-demo default-model constraints clean
+.PHONY: demo test test-slow page-packages lint fuzz bench mutants soak report paper-demo default-model constraints clean
 
 demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
@@ -23,6 +23,10 @@ demo: .venv/installed
 
 test: lint
 	$(DEV)/python -m pytest
+
+# Fetch the npm packages that the tests of the page need; the tests fetch nothing, and skip otherwise.
+page-packages: .venv-dev/installed
+	$(DEV)/python tests/web/browser.py
 
 test-slow: lint
 	$(DEV)/python -m pytest -m "not gpu and not network"

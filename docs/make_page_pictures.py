@@ -1,10 +1,11 @@
-"""Write the pictures of the page in docs/images: what Chromium shows of the sample voices.
+"""Write pictures in docs/images: the page as Chromium shows it, and cartoons of the sample voices.
 
     python docs/make_page_pictures.py
 
 The voices are synthetic, so no face of a person is shown. Needs Chromium, playwright and npm.
 """
 
+import base64
 import functools
 import http.server
 import io
@@ -16,9 +17,11 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from speech2face import load_model
 from speech2face.web.site import site_files, write_site
 
 IMAGES = Path(__file__).with_name("images")
+VOICES = IMAGES.parents[1] / "examples"
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
 CHROMIUM = "/usr/bin/chromium"
@@ -36,6 +39,7 @@ def main() -> None:
         server.shutdown()
     for name, picture in pictures.items():
         picture.save(IMAGES / f"page-{name}.webp", quality=82, method=6)
+    _cartoons().save(IMAGES / "cartoons.webp", quality=82, method=6)
     _side_by_side(pictures["desktop-light"], pictures["phone-dark"]).save(
         IMAGES / "page.webp", quality=82, method=6
     )
@@ -67,6 +71,36 @@ def _pictures(address: str) -> dict[str, Image.Image]:
                 pictures[f"{size}-{scheme}"] = Image.open(io.BytesIO(shot)).convert("RGB")
         browser.close()
     return pictures
+
+
+def _cartoons() -> Image.Image:
+    """Faces of each sample voice above their cartoons: two exaggerations, and two likely faces."""
+    model = load_model()
+    rows = []
+    for voice in sorted(VOICES.glob("*.ogg")):
+        feature = model.hear(voice)
+        plain, strong = model.draw(feature, draws=2), model.draw(feature, exaggeration=1.2)
+        faces = [_as_html(image) for image in (plain.image, strong.image, *plain.likely)]
+        cartoons = [plain.cartoon(), strong.cartoon(), plain.cartoon(0), plain.cartoon(1)]
+        rows.append((faces, cartoons))
+    pairs = ((rows[0], rows[1]), (rows[2], rows[3]))  # of voices that stand beside each other
+    cells = [cell for left, right in pairs for i in (0, 1) for cell in left[i] + right[i]]
+    style = "display:grid; grid-template-columns:repeat(8,150px); gap:10px; width:max-content"
+    shown = "".join(f'<div style="width:150px;height:150px">{cell}</div>' for cell in cells)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1320, "height": 700})
+        page.set_content(f'<body style="margin:0"><div id="sheet" style="{style}">{shown}</div>')
+        shot = page.locator("#sheet").screenshot()
+        browser.close()
+    return Image.open(io.BytesIO(shot)).convert("RGB")
+
+
+def _as_html(image: Image.Image) -> str:
+    content = io.BytesIO()
+    image.save(content, format="PNG")
+    encoded = base64.b64encode(content.getvalue()).decode()
+    return f'<img width="150" src="data:image/png;base64,{encoded}">'
 
 
 def _choose(page: Any, number: int) -> None:

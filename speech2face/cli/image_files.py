@@ -111,7 +111,7 @@ def each_file(
             if as_json:
                 progress.tell(json.dumps(report), sys.stdout)
             elif "image" in report:
-                images = [report["image"], *report.get("likely", ())]
+                images = [report["image"], *report.get("likely", ()), *report.get("cartoons", ())]
                 progress.tell("\n".join(images), sys.stdout)
             progress.advance(name)
     return 1 if n_failed else 0

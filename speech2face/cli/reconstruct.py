@@ -16,6 +16,7 @@ from speech2face.cli.image_files import (
     writable_folder,
     write_png,
 )
+from speech2face.files import write_whole
 from speech2face.inference.png import NOTICE, png_text
 from speech2face.inference.telling import AGE, facts_of
 
@@ -33,6 +34,7 @@ examples:
   speech2face reconstruct voice.m4a --out faces
   speech2face reconstruct *.mp3 --out faces --exaggeration 1.4
   speech2face reconstruct voice.m4a --out faces --spread 4      four more faces, equally likely
+  speech2face reconstruct voice.m4a --out faces --cartoon       also a drawing: faces/voice.svg
   speech2face reconstruct *.wav --out faces --json > faces.jsonl
   ffmpeg -i talk.mkv -f wav - | speech2face reconstruct - --out faces
 
@@ -83,6 +85,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--seed", type=seed, default=0, metavar="S", help="seed of --spread (default: 0)"
     )
+    parser.add_argument(
+        "--cartoon",
+        action="store_true",
+        help="also write a cartoon of each face: DIR/NAME.svg, DIR/NAME.likely-1.svg ...",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line per voice")
     parser.add_argument("--force", action="store_true", help="replace images that exist")
     parser.set_defaults(run=run)
@@ -106,7 +113,9 @@ def _reconstruct_one(
     """Make and write the images of one voice; returns the content of its JSON line."""
     stem = destination.stem
     likely = [destination.with_name(f"{stem}.likely-{i + 1}.png") for i in range(arguments.spread)]
-    refuse_existing((destination, *likely), voice, force=arguments.force)
+    pictures = (destination, *likely)
+    cartoons = [path.with_suffix(".svg") for path in pictures] if arguments.cartoon else []
+    refuse_existing((*pictures, *cartoons), voice, force=arguments.force)
     source: Any = sys.stdin.buffer if voice == STANDARD_INPUT else voice
     face = pipeline.reconstruct(
         source,
@@ -115,11 +124,14 @@ def _reconstruct_one(
         seed=arguments.seed,
     )
     text = png_text(NOTICE, face, pipeline.card)
-    for path, image in zip((destination, *likely), (face.image, *face.likely), strict=True):
+    for path, image in zip(pictures, (face.image, *face.likely), strict=True):
         write_png(path, image, text)
+    for number, path in enumerate(cartoons, start=-1):
+        write_whole(path, face.cartoon(number if number >= 0 else None).encode())
     return {
         "voice": voice,
         "image": str(destination),
         "likely": [str(path) for path in likely],
+        **({"cartoons": [str(path) for path in cartoons]} if cartoons else {}),
         **facts_of(face, pipeline.card),
     }

@@ -99,6 +99,19 @@ class Face:
     damaged: bool = False  # parts of the recording could not be decoded
     seconds_searched: float = 0.0  # length of the recording that was searched for speech
     notes: tuple[str, ...] = ()  # remarks on the recording, for example that it has little speech
+    likely_landmarks: tuple[Floats, ...] = ()  # [68, 2] of each of the further faces
+
+    def cartoon(self, likely: int | None = None) -> str:
+        """A cartoon of what the face shows, as the text of an SVG file.
+
+        Args:
+            likely: number of the further face, from 0, that is meant instead of the face itself.
+        """
+        from speech2face.inference.cartoon import cartoon_of
+
+        if likely is None:
+            return cartoon_of(np.asarray(self.image), self.landmarks)
+        return cartoon_of(np.asarray(self.likely[likely]), self.likely_landmarks[likely])
 
 
 class Pipeline:
@@ -204,29 +217,35 @@ class Pipeline:
         size = (n_draws, self.card.draw_size)
         normal = np.random.default_rng(_whole(seed, "seed")).standard_normal(size)
         images, landmarks, drawn = self._faces(heard, alpha, np.zeros((1, self.card.draw_size)))
+        likely, likely_landmarks = self._likely(heard, alpha, normal)
         return Face(
             image=_as_image(images[0]),
             feature=drawn[0],
             landmarks=landmarks[0],
             seconds=0.0,
             exaggeration=alpha,
-            likely=self._likely(heard, alpha, normal),
+            likely=likely,
+            likely_landmarks=likely_landmarks,
         )
 
-    def _likely(self, feature: Floats, alpha: float, draws: NDArray[Any]) -> tuple["Image", ...]:
-        """Images of draws `[N, R]`.
+    def _likely(
+        self, feature: Floats, alpha: float, draws: NDArray[Any]
+    ) -> tuple[tuple["Image", ...], tuple[Floats, ...]]:
+        """Images and landmarks of draws `[N, R]`.
 
         All groups have one size. Rounding differs between groups of different sizes, so a face
         would otherwise depend on how many others are asked for.
         """
         likely: list[Image] = []
+        points: list[Floats] = []
         for start in range(0, len(draws), FACES_AT_ONCE):
             group = draws[start : start + FACES_AT_ONCE]
             filled = np.zeros((FACES_AT_ONCE, draws.shape[1]))
             filled[: len(group)] = group
-            images, _, _ = self._faces(feature, alpha, filled)
+            images, landmarks, _ = self._faces(feature, alpha, filled)
             likely += [_as_image(image) for image in images[: len(group)]]
-        return tuple(likely)
+            points += list(landmarks[: len(group)])
+        return tuple(likely), tuple(points)
 
     def _feature(self, recording: Recording) -> Floats:
         """v_s `[D]`."""

@@ -1,6 +1,6 @@
 """The application that `speech2face serve` runs: the page, and faces for programs.
 
-    POST /v1/faces     a recording -> JSON with the face as PNG, or the PNG itself
+    POST /v1/faces     a recording -> JSON with the face as PNG, the PNG itself, or a cartoon
     GET  /v1/models    what is offered
     GET  /healthz, /readyz, /metrics, /openapi.json
 
@@ -13,6 +13,7 @@ import mimetypes
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -35,11 +36,12 @@ from speech2face.web.problems import MEDIA_TYPE, Problem
 from speech2face.web.uploads import FIELD, recording_of
 
 RECORDING = "the recording"  # what messages call it: names of files are not looked at
+JSON, PNG, SVG = KINDS = ("application/json", "image/png", "image/svg+xml")
 _PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The request cannot be read.", **_PROBLEM},
     403: {"description": "Another site asked for it.", **_PROBLEM},
-    406: {"description": "Neither JSON nor PNG is accepted.", **_PROBLEM},
+    406: {"description": "Neither JSON nor PNG nor SVG is accepted.", **_PROBLEM},
     408: {"description": "It did not arrive in time.", **_PROBLEM},
     413: {"description": "It is too large.", **_PROBLEM},
     415: {"description": "It is no recording.", **_PROBLEM},
@@ -109,7 +111,10 @@ def _add_faces(
         "/v1/faces",
         summary="A face that fits a voice",
         responses={
-            200: {"content": {"image/png": {"schema": _FILE}}, "description": NOTICE},
+            200: {
+                "content": {PNG: {"schema": _FILE}, SVG: {"schema": {"type": "string"}}},
+                "description": NOTICE,
+            },
             **_PROBLEMS,
         },
         openapi_extra={"requestBody": _BODY},
@@ -119,44 +124,57 @@ def _add_faces(
         exaggeration: Annotated[float | None, Query(ge=low, le=high)] = None,
         draws: Annotated[int, Query(ge=0, le=limits.draws)] = 0,
         seed: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+        cartoon: bool = False,
     ) -> Response:
         refuse_other_sites(request)
-        as_png = _wants_png(request.headers.get("accept", "*/*"))
+        kind = _wanted_kind(request.headers.get("accept", "*/*"))
         if desk.is_full:  # before the recording is taken in
             raise Problem(503, "too many voices wait; try again later", retry_after=1)
         content = await recording_of(request, limits)
         started = time.monotonic()
-        make = _maker(pipeline, limits, exaggeration, draws, seed)
-        answer = await desk.do(make, content, as_png)
+        wish = _Wish(exaggeration, draws, seed, cartoon)
+        answer = await desk.do(_face_answer, pipeline, limits, wish, content, kind)
         metrics.face(time.monotonic() - started)
         return answer
 
 
-def _maker(
-    pipeline: Pipeline, limits: ServerLimits, exaggeration: float | None, draws: int, seed: int
-) -> Callable[[bytes, bool], Response]:
-    """A function that makes the answer of a recording, for another thread."""
+@dataclass(frozen=True)
+class _Wish:
+    """The settings of one face."""
 
-    def make(content: bytes, as_png: bool) -> Response:
-        recording = decode(content, max_searched_seconds=limits.searched_seconds, name=RECORDING)
-        face = pipeline.reconstruct(recording, exaggeration=exaggeration, draws=draws, seed=seed)
-        return _png_answer(face, pipeline) if as_png else _json_answer(face, pipeline)
-
-    return make
+    exaggeration: float | None
+    draws: int
+    seed: int
+    cartoon: bool
 
 
-def _png_answer(face: Face, pipeline: Pipeline) -> Response:
+def _face_answer(
+    pipeline: Pipeline, limits: ServerLimits, wish: _Wish, content: bytes, kind: str
+) -> Response:
+    """The answer to a recording, made in another thread."""
+    recording = decode(content, max_searched_seconds=limits.searched_seconds, name=RECORDING)
+    face = pipeline.reconstruct(
+        recording, exaggeration=wish.exaggeration, draws=wish.draws, seed=wish.seed
+    )
+    headers = {"Vary": "Accept"}
+    if kind == SVG:
+        return Response(face.cartoon(), media_type=SVG, headers=headers)
     text = png_text(NOTICE, face, pipeline.card)
-    return Response(png_of(face.image, text), media_type="image/png", headers={"Vary": "Accept"})
+    if kind == PNG:
+        return Response(png_of(face.image, text), media_type=PNG, headers=headers)
+    return JSONResponse(_told(face, pipeline, text, cartoon=wish.cartoon), headers=headers)
 
 
-def _json_answer(face: Face, pipeline: Pipeline) -> Response:
-    text = png_text(NOTICE, face, pipeline.card)
+def _told(face: Face, pipeline: Pipeline, text: dict[str, str], *, cartoon: bool) -> dict[str, Any]:
+    """The members of a JSON answer; pictures are in base64, and a cartoon is text."""
     image, *likely = (
         base64.b64encode(png_of(one, text)).decode() for one in (face.image, *face.likely)
     )
-    content = {"image": image, "likely": likely, **facts_of(face, pipeline.card)}
-    return JSONResponse(content, headers={"Vary": "Accept"})
+    told: dict[str, Any] = {"image": image, "likely": likely}
+    if cartoon:
+        told["cartoon"] = face.cartoon()
+        told["likely_cartoons"] = [face.cartoon(i) for i in range(len(face.likely))]
+    return told | facts_of(face, pipeline.card)
 
 
 def _add_state(app: FastAPI, pipeline: Pipeline, desk: Desk, metrics: Metrics) -> None:
@@ -262,24 +280,23 @@ def refuse_other_sites(request: Request) -> None:
         raise Problem(403, "another site asked for it; use the page of this server")
 
 
-def _wants_png(accept: str) -> bool:
-    """Whether PNG is named before JSON, or with a higher weight.
+def _wanted_kind(accept: str) -> str:
+    """The kind of answer with the highest weight; of equals the one that is named more exactly.
 
     Raises:
-        Problem: neither of them is accepted.
+        Problem: none of `KINDS` is accepted.
     """
-    weights = {"image/png": 0.0, "application/json": 0.0}
+    wishes = dict.fromkeys(KINDS, (0.0, 0))  # weight, and how exactly the kind is named
     for part in accept.lower().split(","):
-        kind, *parameters = (word.strip() for word in part.split(";"))
-        for known in weights:
-            group = known.partition("/")[0] + "/*"
-            if kind in (known, group, "*/*"):
-                weights[known] = max(weights[known], _weight(parameters))
-    if not any(weights.values()):
-        raise Problem(406, "an answer is application/json or image/png; accept one of them")
-    is_named = "image/png" in accept.lower() or "image/*" in accept.lower()
-    png, json = weights["image/png"], weights["application/json"]
-    return png > json or (is_named and png == json and "application/json" not in accept.lower())
+        name, *parameters = (word.strip() for word in part.split(";"))
+        for kind in KINDS:
+            names = ("*/*", kind.partition("/")[0] + "/*", kind)
+            if name in names:
+                wishes[kind] = max(wishes[kind], (_weight(parameters), names.index(name)))
+    best = max(KINDS, key=lambda kind: wishes[kind])  # of equals the first
+    if wishes[best][0] == 0:
+        raise Problem(406, f"an answer is {', '.join(KINDS)}; accept one of them")
+    return best
 
 
 def _weight(parameters: list[str]) -> float:

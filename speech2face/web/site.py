@@ -14,6 +14,7 @@ from pathlib import Path
 
 from speech2face.audio.speech import MODEL as SPEECH_MODEL
 from speech2face.files import whole_folder
+from speech2face.inference import cartoon
 from speech2face.inference.pipeline import load_model
 from speech2face.models import hub
 from speech2face.web.contract import likely_draws, page_contract
@@ -48,7 +49,7 @@ def site_files(model: str | None = None, packages: Path | None = None) -> dict[s
     Raises:
         Speech2FaceError: a model that cannot be used, or a package that cannot be had.
     """
-    files = _page_files() | _model_files(model)
+    files = _page_files() | _model_files(model) | _cartoon()
     for package in PACKAGES:
         files |= files_of(package, packages)
     files |= _licences()
@@ -97,6 +98,16 @@ def _model_files(model: str | None) -> dict[str, bytes]:
         "model/speech.onnx": speech.read_bytes(),
         "model/likely.f32": likely_draws(card),
         "contract.json": json.dumps(page_contract(card), indent=1).encode(),
+    }
+
+
+def _cartoon() -> dict[str, bytes]:
+    """Rules and drawings of the cartoon, and under which terms the drawings may be used."""
+    rules, parts = cartoon.cartoon_rules(), cartoon.cartoon_parts()
+    book = {"notice": cartoon.NOTICE, "rules": rules, "parts": parts}
+    return {
+        "cartoon.json": json.dumps(book).encode(),
+        "licences/cartoon.txt": (parts["source"]["notice"] + "\n").encode(),
     }
 
 

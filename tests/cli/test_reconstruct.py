@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from media import EXAMPLES, write_media, write_sparse_hours
 from PIL import Image
 
+from speech2face import load_model
 from speech2face.audio.io import decode
 from speech2face.cli.image_files import image_names
 from speech2face.cli.main import main
@@ -187,6 +188,22 @@ def test_an_image_that_exists_is_kept_unless_force_is_given(
     assert (out / "slt.png").read_text() == "precious" and images(out) == ["rms.png", "slt.png"]
     assert reconstruct(stand_in_model, out, SLT, RMS, "--force") == 0
     assert (out / "slt.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_cartoon_is_written_beside_each_face(
+    stand_in_model: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reconstruct(stand_in_model, out, SLT, "--cartoon", "--spread", "1", "--json") == 0
+    assert images(out) == ["slt.likely-1.png", "slt.likely-1.svg", "slt.png", "slt.svg"]
+    face = load_model(stand_in_model).reconstruct(SLT, draws=1)
+    assert (out / "slt.svg").read_text() == face.cartoon()
+    assert (out / "slt.likely-1.svg").read_text() == face.cartoon(0)
+    told = json.loads(capsys.readouterr().out)
+    assert told["cartoons"] == [str(out / "slt.svg"), str(out / "slt.likely-1.svg")]
+    (out / "slt.png").unlink()  # a cartoon is not replaced either
+    (out / "slt.likely-1.png").unlink()
+    assert reconstruct(stand_in_model, out, SLT, "--cartoon", "--spread", "1") == 1
+    assert "slt.svg exists already" in capsys.readouterr().err
 
 
 def test_a_spread_writes_further_faces_beside_the_first(stand_in_model: Path, out: Path) -> None:

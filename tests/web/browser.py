@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from speech2face.web.npm_packages import PACKAGES, NpmPackage, cache_folder, files_of
+
+AXE = NpmPackage(
+    "axe-core",
+    "4.14.1",
+    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+    "MPL-2.0",
+    {"axe.min.js": "axe.js"},
+)
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = (
     "--no-sandbox",
@@ -75,6 +85,12 @@ class Listener:
         self.socket.close()
 
 
+def skip_unless_kept(package: NpmPackage) -> None:
+    """Skip a test that needs an npm package that is not in the cache: tests fetch nothing."""
+    if not (cache_folder() / package.archive_name).is_file():
+        pytest.skip(f"{package.name} is not kept here: python tests/web/browser.py fetches it")
+
+
 def opened(page: Any, address: str) -> Any:
     """The page, once the model is loaded."""
     page.set_default_timeout(WAIT)
@@ -107,3 +123,8 @@ def pixels_of(encoded: str) -> np.ndarray:
 def floats_for(page_argument: np.ndarray) -> str:
     """Samples as base64, as an argument of a script."""
     return base64.b64encode(page_argument.astype("<f4").tobytes()).decode()
+
+
+if __name__ == "__main__":  # fetch what the tests of the page need; they themselves fetch nothing
+    for needed in (*PACKAGES, AXE):
+        files_of(needed)

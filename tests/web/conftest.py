@@ -5,22 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web.browser import CHROMIUM, QUIET, Listener, file_server
+from web.browser import CHROMIUM, QUIET, Listener, file_server, skip_unless_kept
 
-from speech2face import Speech2FaceError
+from speech2face.web.npm_packages import PACKAGES
 from speech2face.web.site import site_files, write_site
 
 
 @pytest.fixture(scope="session")
 def page_files(default_asset: Path) -> dict[str, bytes]:
-    """All files of a site over the embedded model; skips where its packages cannot be had."""
+    """All files of a site over the embedded model; skips where its packages were never fetched."""
     del default_asset  # the site holds it
-    try:
-        return site_files()
-    except Speech2FaceError as error:
-        if "npm" not in str(error):
-            raise
-        pytest.skip(f"the packages of the page cannot be had: {error}")
+    for package in PACKAGES:
+        skip_unless_kept(package)
+    return site_files()
 
 
 @pytest.fixture(scope="session")

@@ -10,22 +10,23 @@ import pytest
 from media import EXAMPLES, write_media
 from PIL import Image
 from scipy.signal import resample_poly
-from web.browser import Listener, face_shown, floats_for, opened, pixels_of, settled
+from web.browser import (
+    AXE,
+    Listener,
+    face_shown,
+    floats_for,
+    opened,
+    pixels_of,
+    settled,
+    skip_unless_kept,
+)
 
 import speech2face
-from speech2face import Speech2FaceError
 from speech2face.audio.io import decode
 from speech2face.inference.png import NOTICE
-from speech2face.web.npm_packages import NpmPackage, files_of
+from speech2face.web.npm_packages import files_of
 
 VOICES = ("slt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rms", "awb", "kal16")))
-AXE = NpmPackage(
-    "axe-core",
-    "4.14.1",
-    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
-    "MPL-2.0",
-    {"axe.min.js": "axe.js"},
-)
 # Ask the page's own model, for samples that arrive as base64.
 HEAR_AND_DRAW = """async ([samples, rate, nLikely]) => {
   const { Model } = await import("./model.js");
@@ -159,6 +160,27 @@ def test_landmarks_are_shown_and_hidden(page: Any) -> None:
     assert page.evaluate(opacity) == "0"
 
 
+def test_the_cartoon_takes_the_place_of_the_face(page: Any, tmp_path: Path) -> None:
+    opacity = "getComputedStyle(document.getElementById('{}')).opacity"
+    page.check("#cartoon-switch")
+    page.wait_for_selector("body[data-cartoon] #cartoon svg", state="attached")
+    assert [page.evaluate(opacity.format(name)) for name in ("cartoon", "picture")] == ["1", "0"]
+    drawn = page.inner_html("#cartoon")
+    with page.expect_download() as waiting:
+        page.click("#save-face")
+    waiting.value.save_as(tmp_path / "saved.svg")
+    saved = (tmp_path / "saved.svg").read_text()
+    assert saved.startswith("<svg ") and "a cartoon of a face consistent with the voice" in saved
+    page.fill("#exaggeration", "1.2")  # the cartoon follows the slider
+    is_before = "(before) => document.getElementById('cartoon').innerHTML === before"
+    page.wait_for_function(is_before.replace("===", "!=="), arg=drawn)
+    page.fill("#exaggeration", str(speech2face.load_model().card.default_exaggeration))
+    page.wait_for_function(is_before, arg=drawn)
+    page.uncheck("#cartoon-switch")
+    page.wait_for_selector("body:not([data-cartoon])")
+    assert page.evaluate(opacity.format("picture")) == "1"
+
+
 def test_two_voices_and_the_faces_between_them(page: Any) -> None:
     first = face_shown(page)
     page.click("#slot-1")
@@ -257,11 +279,8 @@ def test_nothing_moves_when_a_face_comes(context: Any, static_home: str) -> None
 
 
 def test_axe_finds_nothing_serious(page: Any) -> None:
-    try:
-        axe = files_of(AXE)["axe.js"].decode()
-    except Speech2FaceError as error:
-        pytest.skip(f"axe-core cannot be had: {error}")
-    page.evaluate(axe)
+    skip_unless_kept(AXE)
+    page.evaluate(files_of(AXE)["axe.js"].decode())
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found = page.evaluate("axe.run()")
@@ -314,7 +333,10 @@ def test_everything_can_be_reached_by_the_keyboard(context: Any, static_home: st
             settled(page)
             page.wait_for_selector("#likely button:not(:disabled)")
     wanted = {"language", "about-open", "record", "choose", "exaggeration", "slot-0", "slot-1"}
-    assert wanted | {"landmarks", "save-face", "save-card", "Sample 1", "Sample 4"} <= reached
+    assert (
+        wanted | {"landmarks", "cartoon-switch", "save-face", "save-card", "Sample 1", "Sample 4"}
+        <= reached
+    )
     page.focus("#exaggeration")
     before = page.inner_text("#exaggeration-value")
     page.keyboard.press("ArrowRight")

@@ -95,10 +95,22 @@ def test_a_png_is_given_to_who_accepts_one(address: str) -> None:
         assert image.text["Description"] == NOTICE  # type: ignore[attr-defined]
 
 
+def test_a_cartoon_is_that_of_the_face(address: str, stand_in_model: Path) -> None:
+    face = speech2face.load_model(stand_in_model).reconstruct(VOICE, draws=1)
+    told = asked(address, "v1/faces?cartoon=true&draws=1", VOICE, **RAW).json
+    assert told["cartoon"] == face.cartoon()
+    assert told["likely_cartoons"] == [face.cartoon(0)]
+    alone = asked(address, "v1/faces", VOICE, Accept="image/svg+xml", **RAW)
+    assert alone.headers["Content-Type"].startswith("image/svg+xml")
+    assert alone.content.decode() == face.cartoon()
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [
         ("*/*", "application/json"),
+        ("*/*, image/svg+xml", "image/svg+xml"),
+        ("image/*;q=0.5, image/svg+xml;q=0.4, application/json;q=0.1", "image/png"),
         ("image/*", "image/png"),
         ("application/json, image/png;q=0.5", "application/json"),
         ("application/json;q=0.1, image/png", "image/png"),

@@ -1,7 +1,8 @@
 // The page: what a visitor does, and what becomes of it.
 
+import { cartoonOf } from "./cartoon.js";
 import { Model } from "./model.js";
-import { cardPng, facePng, save } from "./pictures.js";
+import { canvasOf, cardPng, facePng, pictureOf, save } from "./pictures.js";
 import { Portrait, blended, paint } from "./portrait.js";
 import { Recorder } from "./recorder.js";
 import { VoiceError } from "./recording.js";
@@ -14,13 +15,14 @@ const STRIP_DELAY = 180; // ms without a change, after which the strip is drawn 
 
 const $ = (id) => document.getElementById(id);
 const model = new Model();
-const portrait = new Portrait(model, $("picture"), $("marks"));
+const portrait = new Portrait(model, $("picture"), $("marks"), showCartoon);
 const spectrogram = new Spectrogram($("spectrogram"));
 
 const voices = [null, null]; // {feature, seconds, ...} as the model heard them
 let active = 0; // the voice that the next recording becomes
 let likely = null; // number of the equally likely face that is shown, or null
 let contract = null;
+let book = null; // rules and drawings of the cartoon, once somebody wants to see it
 let recorder = null;
 let message = ["loading", {}]; // what the status says, so that it can be said in another language
 let notes = [];
@@ -56,6 +58,25 @@ function describeFace() {
   const words = isBetween ? say("face_between") : say("face_of", { voice: name });
   if (feature() !== null) $("picture").setAttribute("aria-label", words);
   $("exaggeration-value").textContent = Number($("exaggeration").value).toFixed(2);
+}
+
+/** The cartoon of a face, if it is wanted; `book` is read when it is wanted first. */
+function showCartoon(face) {
+  if (book === null || !$("cartoon-switch").checked) return;
+  const drawn = new DOMParser().parseFromString(cartoon(face), "image/svg+xml");
+  $("cartoon").replaceChildren(drawn.documentElement);
+}
+
+function cartoon(face) {
+  return cartoonOf(book, face.pixels, face.landmarks);
+}
+
+async function switchCartoon(isWanted) {
+  await attempt(async () => {
+    book ??= await jsonOf("cartoon.json");
+    if (portrait.face !== null) showCartoon(portrait.face);
+    document.body.toggleAttribute("data-cartoon", isWanted);
+  });
 }
 
 let stripTimer = 0;
@@ -224,11 +245,18 @@ function markLikely() {
 
 // ---------------------------------------------------------------- what can be pressed
 
-async function sampleVoice(name) {
-  const file = `voices/${name}.ogg`;
+async function answerOf(file) {
   const answer = await fetch(file).catch(() => null);
   if (!answer?.ok) throw new VoiceError("not_loaded", { file });
-  return answer.arrayBuffer();
+  return answer;
+}
+
+async function sampleVoice(name) {
+  return (await answerOf(`voices/${name}.ogg`)).arrayBuffer();
+}
+
+async function jsonOf(file) {
+  return (await answerOf(file)).json();
 }
 
 function addEvents() {
@@ -255,6 +283,7 @@ function addEvents() {
   for (const i of [0, 1]) $(`slot-${i}`).onclick = () => chooseSlot(i);
   $("landmarks").onchange = ({ target }) =>
     document.body.toggleAttribute("data-landmarks", target.checked);
+  $("cartoon-switch").onchange = ({ target }) => switchCartoon(target.checked);
   $("save-face").onclick = saveFace;
   $("save-card").onclick = saveCard;
   $("about-open").onclick = () => $("about").showModal();
@@ -314,6 +343,10 @@ function pictureTexts() {
 }
 
 async function saveFace() {
+  if (isCartoon()) {
+    save(new Blob([cartoon(portrait.face)], { type: "image/svg+xml" }), "speech2face-cartoon.svg");
+    return;
+  }
   save(await facePng(portrait.face.pixels, pictureTexts()), "speech2face.png");
 }
 
@@ -323,7 +356,12 @@ async function saveCard() {
     sentence: say("card_sentence"),
     details: say("card_details", { exaggeration: Number($("exaggeration").value).toFixed(2) }),
   };
-  save(await cardPng(portrait.face.pixels, words, pictureTexts()), "speech2face-card.png");
+  const picture = isCartoon() ? await pictureOf(cartoon(portrait.face)) : canvasOf(portrait.face.pixels);
+  save(await cardPng(picture, words, pictureTexts()), "speech2face-card.png");
+}
+
+function isCartoon() {
+  return document.body.hasAttribute("data-cartoon");
 }
 
 // ---------------------------------------------------------------- the beginning

@@ -12,14 +12,14 @@ export async function facePng(pixels, texts) {
   return withTexts(await pngOf(canvasOf(pixels)), texts);
 }
 
-/** A card of 1080 x 1350 with the face and sentences under it. */
-export async function cardPng(pixels, { title, sentence, details }, texts) {
+/** A card of 1080 x 1350 with a picture of the face and sentences under it. */
+export async function cardPng(picture, { title, sentence, details }, texts) {
   await Promise.all([document.fonts.load("64px 'Instrument Serif'"), document.fonts.load("32px 'Instrument Sans'")]);
   const canvas = new OffscreenCanvas(CARD.width, CARD.height);
   const context = canvas.getContext("2d");
   context.fillStyle = PAPER;
   context.fillRect(0, 0, CARD.width, CARD.height);
-  drawFace(context, pixels);
+  drawFace(context, picture);
   context.fillStyle = INK;
   context.font = "64px 'Instrument Serif', serif";
   context.fillText(title, CARD.margin, 1050);
@@ -31,6 +31,16 @@ export async function cardPng(pixels, { title, sentence, details }, texts) {
   return withTexts(await pngOf(canvas), texts);
 }
 
+/** An SVG text as something that can be drawn. */
+export async function pictureOf(svg) {
+  const address = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+  const picture = new Image(CARD.face, CARD.face);
+  picture.src = address;
+  await picture.decode();
+  URL.revokeObjectURL(address);
+  return picture;
+}
+
 /** Hand a file to the visitor. */
 export function save(blob, name) {
   const link = document.createElement("a");
@@ -40,8 +50,8 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** The face on its white ground, which takes the colour of the paper. */
-function drawFace(context, pixels) {
+/** The picture; the white ground of a face takes the colour of the paper, a cartoon has its own. */
+function drawFace(context, picture) {
   const left = (CARD.width - CARD.face) / 2;
   context.save();
   context.beginPath();
@@ -49,9 +59,9 @@ function drawFace(context, pixels) {
   context.clip();
   context.fillStyle = "#e9e2d8";
   context.fillRect(left, CARD.margin, CARD.face, CARD.face);
-  context.globalCompositeOperation = "multiply";
+  if (picture instanceof OffscreenCanvas) context.globalCompositeOperation = "multiply";
   context.imageSmoothingQuality = "high";
-  context.drawImage(canvasOf(pixels), left, CARD.margin, CARD.face, CARD.face);
+  context.drawImage(picture, left, CARD.margin, CARD.face, CARD.face);
   context.restore();
 }
 
@@ -72,7 +82,8 @@ function writeLines(context, text, x, y, width, height) {
   return y + height;
 }
 
-function canvasOf(pixels) {
+/** The pixels of a face as something that can be drawn. */
+export function canvasOf(pixels) {
   const size = Math.sqrt(pixels.length / 4);
   const canvas = new OffscreenCanvas(size, size);
   canvas.getContext("2d").putImageData(new ImageData(pixels, size, size), 0, 0);

@@ -11,12 +11,15 @@ export class Portrait {
   #shown = null; // {feature, exaggeration, likely}
   #wanted = null;
   #drawing = null; // the promise of the loop that draws
+  #onFace;
   face = null; // {pixels, landmarks} on the canvas now
 
-  constructor(model, picture, marks) {
+  /** `onFace` is called with every face that is put on the canvas. */
+  constructor(model, picture, marks, onFace) {
     this.#model = model;
     this.#picture = picture;
     this.#marks = marks;
+    this.#onFace = onFace;
   }
 
   /** Show a face at once, or as soon as the one before is drawn. Resolves when it stands there. */
@@ -50,6 +53,7 @@ export class Portrait {
       await nextFrame();
       paint(this.#picture, face.pixels);
       paintMarks(this.#marks, face.landmarks);
+      this.#onFace(face);
     }
   }
 }
