@@ -24,7 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fuzz.targets import SLOW, TARGETS, Target
+from fuzz.target import Target
+from fuzz.targets import SLOW, TARGETS
 from speech2face.errors import Speech2FaceError
 
 SECONDS = 30.0  # of wall clock for one input; the budget of the audio reader is five of CPU time

@@ -4,34 +4,16 @@ Seeds are made on the spot, of noise and drawn colours: no input shows or names 
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fuzz import corpus_targets
 from fuzz.mutations import damaged_bytes, damaged_json, damaged_text, in_header
-
-Damage = Callable[[bytes, random.Random], bytes]
-
-
-@dataclass(frozen=True)
-class Target:
-    """One reader.
-
-    Attributes:
-        read: what is called with a file; gives a result or raises a `Speech2FaceError`.
-        seeds: valid files.
-        damage: how they are changed.
-        name: of the file, whose suffix a reader may look at.
-    """
-
-    read: Callable[[Path], object]
-    seeds: Sequence[bytes]
-    damage: Damage
-    name: str = "input"
+from fuzz.target import Target
 
 
 def audio(folder: Path) -> Target:
@@ -321,6 +303,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
         vgg_face,
         weights,
         model,
+        *corpus_targets.MAKERS,
     )
 }
 SLOW = ("weights",)  # a process for each input

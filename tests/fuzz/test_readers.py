@@ -11,7 +11,8 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 
 from fuzz import harness  # noqa: E402
 from fuzz.harness import fuzz, input_of  # noqa: E402
-from fuzz.targets import SLOW, TARGETS, Target  # noqa: E402
+from fuzz.target import Target  # noqa: E402
+from fuzz.targets import SLOW, TARGETS  # noqa: E402
 from speech2face.errors import Speech2FaceError  # noqa: E402
 
 # A worker is a fork of this process, which may have threads by now.
