@@ -1,9 +1,9 @@
 """How decided pictures of faces on white ground are: haze, outline, detail and spread.
 
-    python benchmarks/picture.py VOICE... [--model M.onnx] [--beside FOLDER...]
+    python benchmarks/picture.py VOICE... [--model M.onnx] [--draws N] [--beside FOLDER...]
 
-One JSON record a line: of the faces that a model draws of the voices, then of the pictures of each
-folder, 224 x 224, such as the authors' images. Darkness is how far a pixel's darkest channel is
+One JSON record per line: of the faces that a model draws of the voices, of N further faces of each
+voice that fit it as well, then of the pictures of each folder, 224 x 224, such as the authors' images. Darkness is how far a pixel's darkest channel is
 from white. Skin that is pale counts as outline too, so only like faces can be compared.
 """
 
@@ -27,10 +27,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("voices", type=Path, nargs="+")
     parser.add_argument("--model", type=Path, help="(the embedded model)")
+    parser.add_argument("--draws", type=int, default=0, help="further faces of each voice")
     parser.add_argument("--beside", type=Path, nargs="+", default=[], help="folders of pictures")
     arguments = parser.parse_args()
     model = speech2face.load_model(arguments.model)
-    show("model", np.stack([np.asarray(model.reconstruct(v).image) for v in arguments.voices]))
+    faces = [model.reconstruct(voice, draws=arguments.draws) for voice in arguments.voices]
+    show("model", np.stack([np.asarray(face.image) for face in faces]))
+    if arguments.draws:
+        show("draws", np.stack([np.asarray(image) for face in faces for image in face.likely]))
     for folder in arguments.beside:
         files = sorted(file for file in folder.iterdir() if file.suffix in (".png", ".jpg"))
         show(str(folder), np.stack([np.asarray(open_image(file)) for file in files]))
