@@ -21,15 +21,18 @@ demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
 	@echo "Each is a face consistent with the voice, not the speaker's face: see $(CURDIR)/out"
 
+# Two processes share the test files, with one thread each, so that they do not compete for two cores.
+PYTEST := OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n 2 --dist loadfile
+
 test: lint
-	$(DEV)/python -m pytest
+	$(PYTEST)
 
 # Fetch the npm packages that the tests of the page need; the tests fetch nothing, and skip otherwise.
 page-packages: .venv-dev/installed
 	$(DEV)/python tests/web/browser.py
 
 test-slow: lint
-	$(DEV)/python -m pytest -m "not gpu and not network"
+	$(PYTEST) -m "not gpu and not network"
 
 lint: .venv-dev/installed
 	$(DEV)/ruff format --check .

@@ -3,8 +3,9 @@
     python benchmarks/picture.py VOICE... [--model M.onnx] [--draws N] [--beside FOLDER...]
 
 One JSON record per line: of the faces that a model draws of the voices, of N further faces of each
-voice that fit it as well, then of the pictures of each folder, 224 x 224, such as the authors' images. Darkness is how far a pixel's darkest channel is
-from white. Skin that is pale counts as outline too, so only like faces can be compared.
+voice that fit it as well, then of the pictures of each folder, 224 x 224, such as the authors'
+images. Darkness is how far a pixel's darkest channel is from white. Skin that is pale counts as
+outline too, so only like faces can be compared.
 """
 
 import argparse

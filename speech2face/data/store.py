@@ -317,8 +317,7 @@ class Store:
                 return  # the shard is ignored, and its number is used again
             if record["fingerprint"] == self.fingerprint:
                 for row in record["rows"]:
-                    members = {name: (start, size) for name, start, size in row["members"]}
-                    self._places[row["key"]] = _Place(shard, members)
+                    self._places[row["key"]] = _Place(shard, members_of(row, record))
                     self._rejected.pop(row["key"], None)
                 for row in record["rejected"]:
                     if row["key"] not in self._places:
@@ -371,7 +370,8 @@ def rewrite_shard(
     computed: dict[str, Record | Rejected] = {}
     names: set[str] = set()
     for row in old["rows"]:
-        members = {name: _content(before, start, size) for name, start, size in row["members"]}
+        places = members_of(row, old)
+        members = {name: _content(before, *place) for name, place in places.items()}
         added = add(members)
         names |= added.keys()
         computed[row["key"]] = {**members, **added}
@@ -424,6 +424,26 @@ def tar_of(folder: Path, number: int, ledger: Mapping[str, Any]) -> Path:
     if new.is_file() and _sha256(new) == ledger.get("sha256"):
         return new
     return _path(folder, number, ".tar")
+
+
+def members_of(row: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Offset and size of each member of a record, by its suffix.
+
+    Args:
+        row: of the record in the ledger.
+        ledger: of the shard.
+
+    Raises:
+        KeyError, TypeError, ValueError: the ledger is damaged; its tar file has no such place.
+    """
+    members = {name: (start, size) for name, start, size in row["members"]}
+    for place in members.values():
+        start, size = place
+        if not all(type(number) is int for number in place):
+            raise TypeError(f"a member at {place}")
+        if not 0 <= start <= start + size <= ledger["size"]:
+            raise ValueError(f"a member at {place}")
+    return members
 
 
 def _content(shard: Path, start: int, size: int) -> bytes:

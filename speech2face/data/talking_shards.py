@@ -23,7 +23,7 @@ from speech2face.audio.wav import FULL_SCALE, HEADER_SIZE, levels_of
 from speech2face.data.datasets import FeatureShards, VoiceBatch
 from speech2face.data.prepared import CLIPS, PREPARED, read_clips
 from speech2face.data.sample import Split
-from speech2face.data.store import tar_of
+from speech2face.data.store import members_of, tar_of
 from speech2face.errors import Speech2FaceError
 from speech2face.records import read_json_object
 
@@ -183,7 +183,7 @@ def _read_index(folder: Path, split: Split, feature: str) -> _Index:
         try:
             files[number] = _whole_tar(folder, number, record)
             for row in record["rows"]:
-                members = {name: (start, size) for name, start, size in row["members"]}
+                members = members_of(row, record)
                 if row["key"] in wanted:
                     feature = feature or _only_feature(members, folder)
                     places.append((*members["wav"], *_place_of(feature, members, folder)))

@@ -1,7 +1,9 @@
 """Prepared videos as batches: the sound and the feature of the clip that was asked for."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,3 +99,14 @@ def test_a_sound_of_another_rate_is_refused(tmp_path: Path) -> None:
     train = TalkingShards(write(tmp_path, slow), "train")
     with pytest.raises(Speech2FaceError, match="16 kHz"):
         train.voice_batch([0], n_frames=298)
+
+
+@pytest.mark.parametrize("place", [[[], 4], [0, 10**30], [-1, 9], [True, 4], ["0", 4], [0, 2**40]])
+def test_a_ledger_whose_members_can_lie_nowhere_is_refused(shards: Path, place: list[Any]) -> None:
+    ledger = shards / "shard-00000.json"
+    described = json.loads(ledger.read_text())
+    described["rows"][0]["members"][-1][1:] = place
+    ledger.write_text(json.dumps(described))
+    with pytest.raises(Speech2FaceError, match="the ledger is damaged") as error:
+        TalkingShards(shards, "train").voice_batch([0], n_frames=298)
+    assert error.value.path == str(ledger)

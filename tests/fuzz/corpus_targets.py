@@ -100,6 +100,7 @@ def _prepared(folder: Path) -> Path:
 
 def ledger(folder: Path) -> Target:
     """The list of what is in a shard: where the sound of each clip lies, and how long it is."""
+    from speech2face.data.store import Store
     from speech2face.data.talking_shards import TalkingShards
 
     prepared = _prepared(folder)
@@ -108,6 +109,9 @@ def ledger(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         path.replace(file)
+        store = Store(prepared, "tools")
+        if "key 0" in store:
+            store.content("key 0", "wav")
         clips = TalkingShards(prepared, "train", "recogniser")
         return clips.voice_batch(range(len(clips)), 300), clips.read("face_feature", [0])
 
