@@ -9,6 +9,7 @@ from speech2face.cli.arguments import exaggeration, file_name, path, seconds
 from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
+from speech2face.face.recognisers import WITHOUT_WEIGHTS
 
 if TYPE_CHECKING:
     from speech2face.inference.extractor_choice import ExtractorChoice
@@ -165,7 +166,7 @@ def _read(manifest: Path) -> Any:
 
 def _choice(arguments: argparse.Namespace) -> "ExtractorChoice":
     """What extracts; raises if there are settings of voices while pictures are read."""
-    from speech2face.inference.extractor_choice import RECOGNISERS, ExtractorChoice
+    from speech2face.inference.extractor_choice import ExtractorChoice
 
     choice = ExtractorChoice(
         model=arguments.model,
@@ -175,7 +176,7 @@ def _choice(arguments: argparse.Namespace) -> "ExtractorChoice":
     )
     voice_settings = arguments.halves or arguments.exaggeration is not None or arguments.seconds
     if voice_settings and not choice.hears:
-        cause = arguments.model if arguments.model in RECOGNISERS else "--pictures"
+        cause = arguments.model if arguments.model in WITHOUT_WEIGHTS else "--pictures"
         raise Speech2FaceError(
             f"with {cause}, pictures are read and no voice is heard",
             "leave --exaggeration, --seconds and --halves out, or use a model that hears voices",

@@ -15,6 +15,7 @@ from speech2face.cli.prepare_videos import (
     run_videos,
 )
 from speech2face.errors import Speech2FaceError
+from speech2face.face.recognisers import RECOGNISERS
 from speech2face.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from speech2face.prepare.pairs import Tools
 
 CORPORA = ("authors-page", "folder", "manifest", "invented", *VIDEO_CORPORA)
-FACE_ENCODERS = ("dlib", "sface", "vgg-face")
 
 DESCRIPTION = """\
 Compute the spectrogram and the face feature of every voice-face pair of a corpus.
@@ -53,7 +53,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("root", metavar="ROOT", type=path, help="where the corpus is")
     parser.add_argument("out", metavar="OUT", type=path, help="folder for the features")
     parser.add_argument(
-        "--face-encoder", choices=FACE_ENCODERS, default="dlib", help="recogniser (default: dlib)"
+        "--face-encoder", choices=RECOGNISERS, default="dlib", help="recogniser (default: dlib)"
     )
     parser.add_argument(
         "--vgg-face",
@@ -133,26 +133,15 @@ def _samples(arguments: argparse.Namespace) -> "list[Sample]":
 
 def _tools(arguments: argparse.Namespace) -> "Tools":
     from speech2face.face.detect import DlibDetector
-    from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
+    from speech2face.face.recognisers import load_recogniser
     from speech2face.prepare.pairs import Tools
 
     detector = DlibDetector()
-    encoder: FaceEncoder
+    encoder = load_recogniser(arguments.face_encoder, arguments.vgg_face, detector)
     weights_sha256 = None
     if arguments.face_encoder == "vgg-face":
-        from speech2face.face.vgg_face import VGGFaceEncoder, load_vgg_face
-
-        if arguments.vgg_face is None:
-            raise Speech2FaceError("vgg-face needs its weights", "add --vgg-face FILE")
-        encoder = VGGFaceEncoder(load_vgg_face(arguments.vgg_face), detector)
         with open(arguments.vgg_face, "rb") as file:
             weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    elif arguments.face_encoder == "sface":
-        from speech2face.face.sface import SFaceEncoder
-
-        encoder = SFaceEncoder(detector)
-    else:
-        encoder = DlibFaceEncoder(detector)
     return Tools(
         detector,
         encoder,

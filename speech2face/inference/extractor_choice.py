@@ -2,15 +2,10 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from speech2face.face.recognisers import WITHOUT_WEIGHTS, load_recogniser
 from speech2face.inference.extract import PhotoExtractor, PictureExtractor, VoiceExtractor
 from speech2face.models.hub import EMBEDDED
-
-if TYPE_CHECKING:
-    from speech2face.face.encoder import FaceEncoder
-
-RECOGNISERS = ("dlib", "sface")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +13,7 @@ class ExtractorChoice:
     """Which extractor; it can be pickled, and equal ones open equal extractors.
 
     Attributes:
-        model: an exported model, by its file or as `default`; or one of `RECOGNISERS`.
+        model: an exported model, by its file or as `default`; or one of `WITHOUT_WEIGHTS`.
         pictures: which pictures are read in the place of voices. A recogniser reads `face` unless
             another name is given. It may be a folder.
         exaggeration: of the faces of voices; the model's own default unless given.
@@ -35,11 +30,11 @@ class ExtractorChoice:
     @property
     def hears(self) -> bool:
         """Whether voices are heard; otherwise pictures are read."""
-        return self.model not in RECOGNISERS and self.pictures is None
+        return self.model not in WITHOUT_WEIGHTS and self.pictures is None
 
     def for_workers(self) -> "ExtractorChoice":
         """The same for processes that work side by side, perhaps in other working folders."""
-        by_name = self.model in (*RECOGNISERS, *EMBEDDED)
+        by_name = self.model in (*WITHOUT_WEIGHTS, *EMBEDDED)
         model = self.model if by_name else str(Path(self.model).absolute())
         return replace(self, model=model, threads=1)
 
@@ -59,18 +54,8 @@ class ExtractorChoice:
             )
         which = self.pictures or "face"
         folder = Path(which) if Path(which).is_dir() else None
-        if self.model in RECOGNISERS:
-            return PictureExtractor(_recogniser(self.model), which, folder)
+        if self.model in WITHOUT_WEIGHTS:
+            return PictureExtractor(load_recogniser(self.model), which, folder)
         from speech2face.inference.photo import load_photo_pipeline
 
         return PhotoExtractor(load_photo_pipeline(self.model, threads=self.threads), which, folder)
-
-
-def _recogniser(name: str) -> "FaceEncoder":
-    if name == "dlib":
-        from speech2face.face.encoder import DlibFaceEncoder
-
-        return DlibFaceEncoder()
-    from speech2face.face.sface import SFaceEncoder
-
-    return SFaceEncoder()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,26 +19,22 @@ from PIL import Image
 from speech2face.data.members import MemberWork, add_members
 from speech2face.data.prepared import open_prepared
 from speech2face.data.store import versions
-from speech2face.errors import Speech2FaceError
-from speech2face.face.detect import DlibDetector, face_at
-from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
+from speech2face.face.detect import face_at
+from speech2face.face.recognisers import RecogniserName, load_recogniser
 from speech2face.models.hub import sha256_of
 from speech2face.runners.contract import Runner
-
-EncoderName = Literal["dlib", "sface", "vgg-face"]
-"""Recognisers by the names of the command line."""
 
 
 @dataclass(frozen=True)
 class FeatureWork:
     """Computes the feature of a record; every process loads the recogniser once."""
 
-    encoder: EncoderName
+    encoder: RecogniserName
     weights: Path | None = None  # of vgg-face
 
     def __call__(self, members: Mapping[str, bytes]) -> dict[str, NDArray[Any]]:
         """`{name of the feature: [D] float32}` of the members of a record."""
-        encoder = load_encoder(self.encoder, self.weights)
+        encoder = _loaded(self.encoder, self.weights)
         picture = np.asarray(Image.open(io.BytesIO(members["jpg"])).convert("RGB"))
         landmarks = np.load(io.BytesIO(members["landmarks.npy"]), allow_pickle=False)
         return {encoder.name: encoder.encode_located([picture], [face_at(landmarks)])[0]}
@@ -52,29 +48,11 @@ def add_feature(folder: Path, work: FeatureWork, run: Runner) -> Iterator[int]:
             process writes into the folder.
     """
     store = open_prepared(folder)
-    name = load_encoder(work.encoder, work.weights).name
+    name = _loaded(work.encoder, work.weights).name
     made_with = {package: str(version) for package, version in versions().items()}
     if work.weights is not None:
         made_with["weights"] = sha256_of(work.weights.read_bytes())
     yield from add_members(store, name, MemberWork(folder, work, made_with), run)
 
 
-@cache
-def load_encoder(name: EncoderName, weights: Path | None) -> FaceEncoder:
-    """A recogniser by its name on the command line.
-
-    Raises:
-        Speech2FaceError: its packages or its weights are missing.
-    """
-    detector = DlibDetector()
-    if name == "dlib":
-        return DlibFaceEncoder(detector)
-    if name == "sface":
-        from speech2face.face.sface import SFaceEncoder
-
-        return SFaceEncoder(detector)
-    from speech2face.face.vgg_face import VGGFaceEncoder, load_vgg_face
-
-    if weights is None:
-        raise Speech2FaceError("vgg-face needs its weights", "add --vgg-face FILE")
-    return VGGFaceEncoder(load_vgg_face(weights), detector)
+_loaded = cache(load_recogniser)  # once in each process
