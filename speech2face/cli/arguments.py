@@ -70,6 +70,11 @@ def positive_count(text: str) -> int:
     return _whole_number(text, 1, 1_000_000_000)
 
 
+def positive_number(text: str) -> float:
+    """A number above zero, such as a rate."""
+    return _number(text, 1e-3, 1e9)
+
+
 def device(text: str) -> str:
     """The device on which torch computes."""
     kind, _, index = text.partition(":")

@@ -6,10 +6,11 @@ What       about 290,000 videos, cut into clips of 3 to 10 s in which the only v
            SIGGRAPH 2018). The corpus that the paper was trained on.
 Source     two tables, `avspeech_train.csv` and `avspeech_test.csv`, at looking-to-listen.github.io
            /avspeech. The videos are fetched from YouTube, and many are gone.
-Person     not in the tables. By `channels.csv` (columns `id,channel`) beside them the person is the
-           channel, without it the video. Neither is exact: a channel may show several people, and
-           one person may speak in several channels. The authors state that train and test share no
-           speaker; between train and val nothing better than the channel is known.
+Person     not in the tables. The person is the channel, if `channels.csv` (`id,channel`) beside
+           them or `speech2face fetch` says so, else the video. Neither is exact: a channel may show
+           several people, and one person may speak in several channels. The authors state that
+           train and test share no speaker; between train and val nothing better than the channel
+           is known.
 Split      test as published; train and val by a seeded hash of the person.
 Terms      the tables are CC BY 4.0; the videos belong to whoever published them.
 =========  =========================================================================================
@@ -23,9 +24,12 @@ the table and never taken apart.
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from speech2face.data.fetch_ledger import FetchLedger
 from speech2face.data.metadata_table import table_rows
 from speech2face.data.sample import Split
 from speech2face.data.splits import SHARES_WITHOUT_TEST, split_of_person
@@ -38,9 +42,11 @@ from speech2face.data.talking_clip import (
     media_by_stem,
     missing_media,
 )
+from speech2face.errors import Speech2FaceError
 from speech2face.records import lines
 
 TRAIN, TEST, CHANNELS = "avspeech_train.csv", "avspeech_test.csv", "channels.csv"
+_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{2,60}")  # what may name a file that is fetched
 MAX_CLIP_SECONDS = 60.0  # far above the 10 s of the corpus
 _EXPECTED = f"{TRAIN} or {TEST}, and videos named ID_START-END.mp4 or ID.mp4 below it"
 
@@ -54,13 +60,54 @@ def read(root: Path, *, seed: int = 0) -> Corpus:
     return corpus_of(_rows(root, seed), root, _EXPECTED)
 
 
-def _rows(root: Path, seed: int) -> Iterator[Row]:
-    media, channels = media_by_stem(root), _channels(root / CHANNELS)
+@dataclass(frozen=True)
+class Videos:
+    """Videos of the tables.
+
+    Attributes:
+        missing: ids of those of which a clip is not on the disk, in the order of the tables.
+        n_there: number of the others.
+    """
+
+    missing: Sequence[str]
+    n_there: int
+
+
+def videos_of(root: Path) -> Videos:
+    """Which videos the tables name; lines that name none are left out, as `read` says of each.
+
+    Raises:
+        Speech2FaceError: there is no table.
+    """
+    media = media_by_stem(root)
+    there: dict[str, bool] = {}
+    for _, line, _ in _lines(root):
+        fields = _fields(line)
+        if fields is None or _numbers(fields[1:]) is None or not _VIDEO_ID.fullmatch(fields[0]):
+            continue
+        video = fields[0]
+        is_there = video in media or any(stem in media for stem in _stems(*fields[:3]))
+        there[video] = is_there and there.get(video, True)
+    if not there:
+        problem = f"there is no video in {TRAIN} or {TEST}"
+        raise Speech2FaceError(problem, "put the tables of AVSpeech there", str(root))
+    missing = [video for video, is_there in there.items() if not is_there]
+    return Videos(missing, len(there) - len(missing))
+
+
+def _lines(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, the line, and the name of the table."""
     for name in (TRAIN, TEST):
         if (root / name).is_file():
             for where, line in lines(root / name):
                 if line.strip():
-                    yield _row(line, where, media, channels, seed, is_test=name == TEST)
+                    yield where, line, name
+
+
+def _rows(root: Path, seed: int) -> Iterator[Row]:
+    media, channels = media_by_stem(root), _channels(root)
+    for where, line, name in _lines(root):
+        yield _row(line, where, media, channels, seed, is_test=name == TEST)
 
 
 def _row(
@@ -130,9 +177,10 @@ def _numbers(fields: list[str]) -> list[float] | None:
     return numbers if all(map(math.isfinite, numbers)) else None
 
 
-def _channels(table: Path) -> dict[str, str]:
-    """Channel of each video; empty without the table."""
+def _channels(root: Path) -> dict[str, str]:
+    """Channel of each video where it is known; the table counts more than what was fetched."""
+    fetched, table = FetchLedger(root).channels(), root / CHANNELS
     if not table.is_file():
-        return {}
+        return fetched
     rows = (row for _, row in table_rows(table, ("id", "channel")) if not isinstance(row, str))
-    return {row["id"]: row["channel"] for row in rows if row["channel"]}
+    return fetched | {row["id"]: row["channel"] for row in rows if row["channel"]}
