@@ -12,7 +12,7 @@ from speech2face.progress import Progress
 DESCRIPTION = """\
 Fetch the videos of AVSpeech that are not on the disk yet. ROOT holds avspeech_train.csv,
 avspeech_test.csv or both; whole videos are written into ROOT/videos, each once, however many clips
-the tables name in it. `speech2face prepare avspeech ROOT OUT` then reads them. ROOT/fetch.jsonl
+the tables name in it. `speech2face prepare avspeech ROOT OUT` then reads them. ROOT/fetch
 keeps the channel of each video, by which people are told apart, and why a video cannot be had:
 
 gone, private, age_restricted, blocked   the site says so; not asked for again
@@ -122,7 +122,9 @@ def run(arguments: argparse.Namespace) -> int:
     pace = Pace(arguments.per_hour, arguments.pause, max_pauses=arguments.max_pauses)
     reasons: Counter[str] = Counter()
     with Progress(len(videos), unit="videos") as progress:
-        for outcome in fetch(videos, root, download, pace, retry=arguments.retry):
+        for outcome in fetch(
+            videos, root, download, pace, part=arguments.part, retry=arguments.retry
+        ):
             if outcome.rejected is not None:
                 reasons[outcome.rejected.reason] += 1
             progress.advance(outcome.video)

@@ -1,8 +1,11 @@
-"""What is known of the videos of a corpus that are fetched from the web: `ROOT/fetch.jsonl`.
+"""What is known of the videos of a corpus that are fetched from the web.
 
-There is one line for each video that was fetched, with its channel, or that cannot be had, with the
-reason. A later line about a video counts in the place of an earlier one. Whether a video is on the
-disk is not asked here: the file itself says so.
+    ROOT/fetch/1-of-1/ledger.jsonl
+
+Each part of the list, which one process fetches, has a ledger of its own. There is one line for
+each video that was fetched, with its channel, or that cannot be had, with the reason. A later line
+about a video counts in the place of an earlier one. Whether a video is on the disk is not asked
+here: the file itself says so.
 """
 
 import json
@@ -13,22 +16,31 @@ from pathlib import Path
 
 from speech2face.data.store import Rejected
 from speech2face.errors import Speech2FaceError
-from speech2face.files import make_folder, write_whole, writing
+from speech2face.files import write_whole, writing
 from speech2face.records import lines, parse_json_object
 
-LEDGER = "fetch.jsonl"
+FOLDER, LEDGER = "fetch", "ledger.jsonl"
 _REMEDY = "remove this line; its video is then fetched again"
 
 
 @dataclass(frozen=True)
 class FetchLedger:
-    """The ledger of a corpus. Lines are added one by one, each on the disk before the next.
+    """The ledgers of a corpus, all of which are read, and one of which is written.
+
+    Lines are added one by one, each on the disk before the next.
 
     Attributes:
         root: folder of the corpus.
+        part: which part of the list is fetched, of how many.
     """
 
     root: Path
+    part: tuple[int, int] = (1, 1)
+
+    @property
+    def folder(self) -> Path:
+        """Of the ledger that is written."""
+        return self.root / FOLDER / "{}-of-{}".format(*self.part)
 
     def channels(self) -> dict[str, str]:
         """Channel of each video that was fetched, where its site names one.
@@ -48,9 +60,8 @@ class FetchLedger:
         }
 
     def begin(self) -> None:
-        """Make the folder, and remove the half of a line that a kill may have left at the end."""
-        make_folder(self.root)
-        path = self.root / LEDGER
+        """Remove the half of a line that a kill may have left at the end."""
+        path = self.folder / LEDGER
         if path.is_file() and not (content := path.read_bytes()).endswith(b"\n") and content:
             write_whole(path, content[: content.rfind(b"\n") + 1])
 
@@ -63,25 +74,32 @@ class FetchLedger:
         self._add({"id": video, "reason": why.reason, "detail": why.detail})
 
     def _add(self, row: Mapping[str, str | None]) -> None:
-        path = self.root / LEDGER
+        path = self.folder / LEDGER
         with writing(path), path.open("ab") as file:
             file.write((json.dumps(row) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 
     def _rows(self) -> dict[str, dict[str, object]]:
-        path = self.root / LEDGER
         rows: dict[str, dict[str, object]] = {}
-        damage: Speech2FaceError | None = None
-        for where, line in lines(path) if path.is_file() else ():
-            if damage is not None:  # only the last line may be the half of one
-                raise damage
-            try:
-                row = parse_json_object(line, where, remedy=_REMEDY)
-            except Speech2FaceError as error:
-                damage = error
-                continue
-            if not isinstance(row.get("id"), str):
-                raise Speech2FaceError("this line names no video", _REMEDY, where)
-            rows[str(row["id"])] = row
+        for path in sorted(self.root.glob(f"{FOLDER}/*/{LEDGER}")):
+            rows |= _rows_of(path)
         return rows
+
+
+def _rows_of(path: Path) -> dict[str, dict[str, object]]:
+    """The lines of a ledger by their videos. A process may be writing the last one."""
+    rows: dict[str, dict[str, object]] = {}
+    damage: Speech2FaceError | None = None
+    for where, line in lines(path):
+        if damage is not None:  # only the last line may be the half of one
+            raise damage
+        try:
+            row = parse_json_object(line, where, remedy=_REMEDY)
+        except Speech2FaceError as error:
+            damage = error
+            continue
+        if not isinstance(row.get("id"), str):
+            raise Speech2FaceError("this line names no video", _REMEDY, where)
+        rows[str(row["id"])] = row
+    return rows

@@ -1,7 +1,7 @@
 """Videos of a corpus from the web to the disk, politely, and continued where it was stopped.
 
     ROOT/videos/AB/ABCDEFGHIJK.mp4   whole videos, in folders by the first two signs of their ids
-    ROOT/fetch.jsonl                 the channel of each, or why it cannot be had
+    ROOT/fetch/K-of-N/ledger.jsonl   the channel of each, or why it cannot be had
 
 What is on the disk is never fetched again, and what cannot be had is not asked for again, unless
 its reason is to be tried again. A site that asks for a pause gets one: the video that it refused
@@ -19,7 +19,7 @@ from typing import Protocol
 from speech2face.data.fetch_ledger import FetchLedger
 from speech2face.data.store import Rejected
 from speech2face.errors import Speech2FaceError
-from speech2face.files import only_writer, whole_set
+from speech2face.files import make_folder, only_writer, whole_set
 from speech2face.prepare.downloader import Fetched
 
 VIDEOS = "videos"
@@ -76,6 +76,7 @@ def fetch(
     download: Download,
     pace: Pace,
     *,
+    part: tuple[int, int] = (1, 1),
     retry: Collection[str] = (),
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -83,20 +84,23 @@ def fetch(
     """Fetch videos that are not on the disk; yields what became of each.
 
     Args:
-        videos: their ids, without those that are on the disk.
+        videos: their ids, without those that are on the disk, or a part of them.
         root: folder of the corpus.
         download: fetches one.
         pace: how often the site is asked.
+        part: the name of that part, as in `part_of`. Processes that fetch different parts may
+            share a folder.
         retry: reasons; videos that were not to be had for one of them are tried again.
         sleep, clock: how time passes; for tests.
 
     Raises:
-        Speech2FaceError: another process fetches into this folder, the disk is full, or the site
+        Speech2FaceError: another process fetches this part, the disk is full, or the site
             refuses everything, also after pauses. What was fetched stays.
     """
-    ledger = FetchLedger(root)
-    ledger.begin()
-    with only_writer(root):
+    ledger = FetchLedger(root, part)
+    make_folder(ledger.folder)
+    with only_writer(ledger.folder):
+        ledger.begin()
         known = ledger.missing()
         waiting: deque[str] = deque()
         for video in videos:

@@ -19,6 +19,9 @@ from speech2face.prepare.fetch import FetchOutcome, Pace, fetch, part_of
 BAD = ("gone-1", "private-1", "page-1", "empty-1", "bad row", "short,1,2", "../../x,1,2,0.5,0.5")
 
 
+LEDGER = "fetch/1-of-1/ledger.jsonl"
+
+
 class Script:
     """A stand-in for a site, with the answers to the first requests for each video."""
 
@@ -106,13 +109,13 @@ def test_parts_of_a_list_are_disjoint_and_complete() -> None:
 
 def test_half_a_line_that_a_kill_left_is_forgotten(tmp_path: Path) -> None:
     fetched(["a", "b"], tmp_path, Script(b=["gone"]))
-    whole = (tmp_path / "fetch.jsonl").read_bytes()
-    (tmp_path / "fetch.jsonl").write_bytes(whole + b'{"id": "c", "rea')
+    whole = (tmp_path / LEDGER).read_bytes()
+    (tmp_path / LEDGER).write_bytes(whole + b'{"id": "c", "rea')
     assert avspeech.FetchLedger(tmp_path).channels() == {"a": "channel of a"}
     fetched(["c"], tmp_path, Script())
-    rows = [json.loads(line) for line in (tmp_path / "fetch.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / LEDGER).read_text().splitlines()]
     assert [row["id"] for row in rows] == ["a", "b", "c"]
-    (tmp_path / "fetch.jsonl").write_bytes(b"no line\n" + whole)
+    (tmp_path / LEDGER).write_bytes(b"no line\n" + whole)
     with pytest.raises(Speech2FaceError, match="line 1"):
         fetched(["d"], tmp_path, Script())
 
@@ -122,7 +125,9 @@ def test_two_runs_into_one_folder_are_refused(tmp_path: Path) -> None:
     next(first)
     with pytest.raises(Speech2FaceError, match="another process is writing"):
         fetched(["c"], tmp_path, Script())
+    assert fetched(["c"], tmp_path, Script(), part=(2, 2)) == [FetchOutcome("c")]
     assert len(list(first)) == 1
+    assert avspeech.FetchLedger(tmp_path).channels().keys() == {*"abc"}
 
 
 @pytest.fixture(scope="module")
