@@ -121,10 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     pace = Pace(arguments.per_hour, arguments.pause, max_pauses=arguments.max_pauses)
     reasons: Counter[str] = Counter()
+    outcomes = fetch(videos, root, download, pace, part=arguments.part, retry=arguments.retry)
     with Progress(len(videos), unit="videos") as progress:
-        for outcome in fetch(
-            videos, root, download, pace, part=arguments.part, retry=arguments.retry
-        ):
+        for outcome in outcomes:
             if outcome.rejected is not None:
                 reasons[outcome.rejected.reason] += 1
             progress.advance(outcome.video)

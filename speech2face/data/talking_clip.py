@@ -129,9 +129,13 @@ def _without_repeated_ids(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def media_by_stem(folder: Path, suffixes: frozenset[str] = VIDEO_SUFFIXES) -> dict[str, Path]:
-    """Media files anywhere below a folder, by name without suffix; of equals the first in order."""
+    """Media files anywhere below a folder, by name without suffix; of equals the first in order.
+
+    What is hidden does not count: a video that is being fetched lies in a hidden folder.
+    """
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in suffixes:
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in suffixes and not is_hidden:
             files.setdefault(path.name.removesuffix(path.suffix), path)
     return files

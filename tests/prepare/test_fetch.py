@@ -154,6 +154,9 @@ def test_the_command_fetches_each_video_once_and_says_what_is_missing(
 ) -> None:
     good = ["-good_1", "a__b", "busy-9"]
     write_table(tmp_path, [*good, *BAD[:4], "cut-out"])
+    half = tmp_path / "videos" / "-g" / ".0123456789abcdef.partial" / "-good_1.mp4"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"what a kill left")
     (tmp_path / "mine").mkdir()
     for clip in ("cut-out_1.5-4.5.mp4", "cut-out_9.500000_12.500000.mp4"):
         (tmp_path / "mine" / clip).write_bytes(b"is there")
