@@ -116,10 +116,13 @@ def part_of(videos: Iterable[str], number: int, of: int) -> Iterator[str]:
 
     So machines share a list without talking to each other, whatever lies on their disks.
     """
-    for video in videos:
-        digest = hashlib.sha256(video.encode()).digest()
-        if int.from_bytes(digest[:8], "big") % of == number - 1:
-            yield video
+    return (video for video in videos if part_number(video, of) == number)
+
+
+def part_number(video: str, of: int) -> int:
+    """Number of the part that a video belongs to, from 1."""
+    digest = hashlib.sha256(video.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % of + 1
 
 
 def _fetch_all(
