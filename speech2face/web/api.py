@@ -1,5 +1,6 @@
 """The application that `speech2face serve` runs: the page, and faces for programs.
 
+    POST /v1/matches   a recording and photos -> the photos ranked
     POST /v1/faces     a recording -> JSON with the face as PNG, the PNG itself, or a cartoon
     GET  /v1/models    what is offered
     GET  /healthz, /readyz, /metrics, /openapi.json
@@ -25,17 +26,18 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from speech2face import Face, Pipeline, Speech2FaceError, __version__
 from speech2face.audio.io import decode
+from speech2face.inference.matcher import Matcher, matcher_of
 from speech2face.inference.pipeline import EXAGGERATIONS
 from speech2face.inference.png import NOTICE, png_of, png_text
 from speech2face.inference.telling import facts_of
 from speech2face.web.desk import Busy, Desk, TookTooLong
 from speech2face.web.headers import SecurityHeaders
 from speech2face.web.limits import ServerLimits
+from speech2face.web.match_api import RECORDING, add_matches
 from speech2face.web.metrics import Metrics
 from speech2face.web.problems import MEDIA_TYPE, Problem
 from speech2face.web.uploads import FIELD, recording_of
 
-RECORDING = "the recording"  # what messages call it: names of files are not looked at
 JSON, PNG, SVG = KINDS = ("application/json", "image/png", "image/svg+xml")
 _PROBLEM = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -66,6 +68,7 @@ def create_app(
     limits: ServerLimits,
     site: Mapping[str, bytes] | None = None,
     hosts: tuple[str, ...] = ("*",),
+    open_matcher: Callable[[], Matcher] | None = None,
 ) -> FastAPI:
     """The application over a model.
 
@@ -75,6 +78,8 @@ def create_app(
         site: files of the page by path, if it is offered.
         hosts: names under which the server answers; others are refused, so that no page of
             another site can reach a server on this machine by a name of its own.
+        open_matcher: opens the model's matcher, with the first request that needs it; by default
+            that of the embedded model.
     """
     desk = Desk(limits.at_once, limits.waiting, limits.face_seconds)
     metrics = Metrics()
@@ -96,6 +101,14 @@ def create_app(
     app.add_middleware(SecurityHeaders, count=_counted(metrics, site))
     add_problems(app)
     _add_faces(app, pipeline, limits, desk, metrics)
+    add_matches(
+        app,
+        open_matcher or (lambda: matcher_of(pipeline)),
+        limits,
+        desk,
+        {**_PROBLEMS, 501: {"description": "Nothing here can read photos.", **_PROBLEM}},
+        admit=lambda request: _admit(request, desk),
+    )
     _add_state(app, pipeline, desk, metrics)
     if site is not None:
         _add_page(app, site)
@@ -126,16 +139,21 @@ def _add_faces(
         seed: Annotated[int, Query(ge=0, lt=2**63)] = 0,
         cartoon: bool = False,
     ) -> Response:
-        refuse_other_sites(request)
         kind = _wanted_kind(request.headers.get("accept", "*/*"))
-        if desk.is_full:  # before the recording is taken in
-            raise Problem(503, "too many voices wait; try again later", retry_after=1)
+        _admit(request, desk)
         content = await recording_of(request, limits)
         started = time.monotonic()
         wish = _Wish(exaggeration, draws, seed, cartoon)
         answer = await desk.do(_face_answer, pipeline, limits, wish, content, kind)
         metrics.face(time.monotonic() - started)
         return answer
+
+
+def _admit(request: Request, desk: Desk) -> None:
+    """Raise for a request that is sent away before its body is taken in."""
+    refuse_other_sites(request)
+    if desk.is_full:
+        raise Problem(503, "too many voices wait; try again later", retry_after=1)
 
 
 @dataclass(frozen=True)
@@ -312,7 +330,15 @@ def _weight(parameters: list[str]) -> float:
 
 def _counted(metrics: Metrics, site: Mapping[str, bytes] | None) -> Callable[[str, int], None]:
     """Counts answers by path; paths that are not ours are one, for anybody can invent them."""
-    known = {"/v1/faces", "/v1/models", "/healthz", "/readyz", "/metrics", "/openapi.json"}
+    known = {
+        "/v1/faces",
+        "/v1/matches",
+        "/v1/models",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+    }
 
     def count(path: str, status: int) -> None:
         is_page = site is not None and (path.removeprefix("/") or "index.html") in site

@@ -11,6 +11,7 @@ class ServerLimits:
     body_seconds: float = 20.0  # in which the whole request has to arrive
     searched_seconds: float = 1800.0  # of a recording are searched for speech
     draws: int = 8  # further faces of one voice
+    photos: int = 20  # that are compared with one voice
     at_once: int = 1  # faces that are made at the same time
     waiting: int = 16  # requests that wait for their turn; further ones are sent away
     face_seconds: float = 60.0  # from a turn to the face

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ def serve_app(app: "FastAPI", settings: ServerSettings, tell: Callable[[str], No
 
 def build(settings: ServerSettings) -> "FastAPI":
     """The application of these settings."""
+    from speech2face.inference.matcher import matcher_of
     from speech2face.web.api import create_app
     from speech2face.web.site import site_files
 
@@ -95,7 +97,8 @@ def build(settings: ServerSettings) -> "FastAPI":
     packages = None if settings.packages is None else Path(settings.packages)
     site = site_files(settings.model, packages) if settings.has_page else None
     hosts = LOCAL_NAMES if settings.is_local else ("*",)
-    return create_app(pipeline, settings.limits, site, hosts)
+    open_matcher = partial(matcher_of, pipeline, settings.model)
+    return create_app(pipeline, settings.limits, site, hosts, open_matcher)
 
 
 def of_environment() -> "FastAPI":

@@ -1,16 +1,17 @@
-"""A recording out of a request: raw or as a form, within limits, in memory alone."""
+"""Recordings and photos out of a request: raw or as a form, within limits, in memory alone."""
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from speech2face.web.limits import ServerLimits
 from speech2face.web.problems import Problem
 
-FIELD = "voice"  # of a form
+FIELD, PHOTOS = "voice", "photos"  # of a form
 _RAW = ("audio/", "video/", "application/octet-stream", "application/ogg")
 
 
@@ -26,13 +27,16 @@ async def recording_of(request: Request, limits: ServerLimits) -> bytes:
     Raises:
         Problem: too large, too slow, of another kind, or a form without a recording.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind_of(request)
     if kind != "multipart/form-data" and not kind.startswith(_RAW):
         detail = "send a recording as audio/*, video/* or application/octet-stream, or as a form"
         raise Problem(415, f"the content type {kind[:80]!r} is no recording; {detail}")
     remedy = "cut it, or export it as mp3 or ogg"
     body = await body_of(request, limits, "the recording", remedy)
-    content = await _file_of_form(request, body) if kind == "multipart/form-data" else body
+    content = body
+    if kind == "multipart/form-data":
+        async with _form_of(request, body, max_files=1) as form:
+            content = await _content_of(form.get(FIELD), FIELD)
     if not content:
         raise Problem(422, "the recording: is empty; record or copy it again")
     return content
@@ -69,16 +73,47 @@ async def body_of(request: Request, limits: ServerLimits, what: str, remedy: str
     return bytes(body)
 
 
-async def _file_of_form(request: Request, body: bytes) -> bytes:
+async def voice_and_photos_of(request: Request, limits: ServerLimits) -> tuple[bytes, list[bytes]]:
+    """The contents of the recording and of all photos in a form, in the order of the form.
+
+    Raises:
+        Problem: too large, too slow, no form, or one without a recording or without a photo.
+    """
+    if _kind_of(request) != "multipart/form-data":
+        detail = f"send a form with a recording as {FIELD!r} and pictures as {PHOTOS!r}"
+        raise Problem(415, f"this is no multipart/form-data; {detail}")
+    what, remedy = "the form", "send fewer or smaller pictures"
+    body = await body_of(request, limits, what, remedy)
+    async with _form_of(request, body, max_files=1 + limits.photos) as form:
+        photos = [await _content_of(file, PHOTOS) for file in form.getlist(PHOTOS)]
+        if not photos:
+            raise Problem(422, f"the form has no file {PHOTOS!r}; add one picture or more")
+        return await _content_of(form.get(FIELD), FIELD), photos
+
+
+@asynccontextmanager
+async def _form_of(request: Request, body: bytes, max_files: int) -> AsyncGenerator[FormData, None]:
     async def whole() -> AsyncGenerator[bytes, None]:
         yield body
 
     try:
-        form = await _InMemory(request.headers, whole(), max_files=1, max_fields=8).parse()
+        form = await _InMemory(request.headers, whole(), max_files=max_files, max_fields=8).parse()
     except (MultiPartException, KeyError, ValueError) as error:  # KeyError: no boundary
-        detail = "the form cannot be read; send one file in a field of multipart/form-data"
+        files = "one file in a field" if max_files == 1 else f"up to {max_files} files in fields"
+        detail = f"the form cannot be read; send {files} of multipart/form-data"
         raise Problem(400, detail) from error
-    file = form.get(FIELD)
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+async def _content_of(file: UploadFile | str | None, name: str) -> bytes:
     if not isinstance(file, UploadFile):
-        raise Problem(422, f"the form has no file {FIELD!r}; add the recording under that name")
+        what = "the recording" if name == FIELD else "pictures"
+        raise Problem(422, f"the form has no file {name!r}; add {what} under that name")
     return await file.read()
+
+
+def _kind_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -10,7 +10,6 @@ from matching import tiny_matcher, write_tiny_matcher
 from media import EXAMPLES
 from PIL import Image
 
-from speech2face.cli import match
 from speech2face.cli.main import main
 from speech2face.inference import matcher as matcher_module
 from speech2face.inference.matcher import NO_IDENTIFICATION, Matcher
@@ -23,7 +22,7 @@ COLOURS = {"reddish.png": (200, 20), "greenish.png": (20, 200), "both.png": (100
 def matcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Matcher:
     opened = tiny_matcher(write_tiny_matcher(tmp_path))
     monkeypatch.setattr(matcher_module, "load_matcher", lambda model: opened)
-    monkeypatch.setattr(match, "_require_extras", lambda: None)
+    monkeypatch.setattr(matcher_module, "require_photo_readers", lambda: None)
     return opened
 
 
@@ -144,7 +143,7 @@ def test_a_photo_that_is_given_twice_is_ranked_once(
 def test_a_missing_extra_is_said_once(
     photos: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(match.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(matcher_module.importlib.util, "find_spec", lambda name: None)
     assert main(["match", SLT, *photos]) == 1
     captured = capsys.readouterr()
     assert captured.out == "" and len(captured.err.splitlines()) == 1

@@ -1,0 +1,49 @@
+"""Requests to an application without a server, by the interface ASGI alone."""
+
+import asyncio
+from collections.abc import Sequence
+from email.message import Message
+from typing import Any
+
+from web.serving import Answer
+
+BOUNDARY = "a-line-that-no-file-holds"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def asked_directly(app: Any, path: str, body: bytes = b"", **headers: str) -> Answer:
+    """What an application answers to a POST; underscores of header names become hyphens."""
+    named = [(b"host", b"localhost")] + [
+        (name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()
+    ]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/{path}",
+        "query_string": b"",
+        "headers": named,
+    }
+    given = [{"type": "http.request", "body": body, "more_body": False}]
+    said: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return given.pop() if given else await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    answered = Message()
+    for name, value in said[0]["headers"]:
+        answered[name.decode()] = value.decode()
+    content = b"".join(one.get("body", b"") for one in said[1:])
+    return Answer(said[0]["status"], answered, content)
+
+
+def form_of_files(files: Sequence[tuple[str, bytes]]) -> bytes:
+    """A form with files, each under the name of its field."""
+    body = b""
+    for name, content in files:
+        head = f'Content-Disposition: form-data; name="{name}"; filename="x"'
+        body += f"--{BOUNDARY}\r\n{head}\r\n\r\n".encode() + content + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
