@@ -27,7 +27,7 @@ DIFFERENCES: dict[str, Any] = {  # from the recipe
 }
 
 
-def write_page(folder: Path) -> Path:
+def write_page(folder: Path, n_persons: int = N_PERSONS) -> Path:
     """An invented world in the prepared layout of the authors' page; returns `folder`.
 
     The teacher knows what the voice tells: its drawings lack the two traits that no voice carries.
@@ -35,7 +35,7 @@ def write_page(folder: Path) -> Path:
     """
     world = folder / "world"
     samples = read_manifest(
-        write_world(world, persons=N_PERSONS, clips_per_person=1, clip_seconds=(1.6, 2.2))
+        write_world(world, persons=n_persons, clips_per_person=1, clip_seconds=(1.6, 2.2))
     )
     for name in ("audio", "face", "canonical", *TEACHERS):
         (folder / name).mkdir()

@@ -13,7 +13,9 @@ from torch import Tensor
 from speech2face.baselines.dimnet import MISSING
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
+from speech2face.face.align import arcface_template, similarity_crop
 from speech2face.face.image import RGBImage, open_image
+from speech2face.face.landmarks import five_points
 from speech2face.inference.descriptions import describe_clips
 from speech2face.inference.pipeline import Pipeline
 from speech2face.models.matching_maps import unit_rows
@@ -21,6 +23,9 @@ from speech2face.training.recipes.matcher import Pairs
 
 IDENTITY, GENDER = "identity", "gender"
 PICTURE_SIZE = 64  # of the two GANs
+PICTURE_SCALE = 2  # a photo is aligned at so many times its final size, and then averaged
+FACE_SHARE = 0.625  # side of the tight crop of recognisers, as a part of the picture
+FACE_PLACE = (0.1875, 0.234)  # (x, y) of its upper left corner, as parts of the side
 
 Rows = NDArray[np.intp]
 Reader = Callable[[Rows], Tensor]  # inputs of a network for the clips at these rows
@@ -34,14 +39,16 @@ class Clips:
         pairs: descriptions of voices and photos by frozen encoders; the inputs of compact systems.
         samples: where voices and photos are, for the size of the papers and for the GANs.
         labels: columns by name, `""` where a clip has no label, `[N]` each.
+        landmarks: 68 points of the face in each photo, (x, y) in pixels, `[N, 68, 2]`.
     """
 
     pairs: Pairs
     samples: tuple[Sample, ...]
     labels: Mapping[str, NDArray[np.str_]]
+    landmarks: NDArray[np.float64]
 
     @classmethod
-    def of(cls, pairs: Pairs, samples: Sequence[Sample]) -> "Clips":
+    def of(cls, pairs: Pairs, samples: Sequence[Sample], landmarks: NDArray[np.float64]) -> "Clips":
         """Clips with the labels of their corpus, where the gender is at least the apparent one."""
         names = sorted({name for sample in samples for name in sample.labels})
         columns = {
@@ -49,7 +56,7 @@ class Clips:
         }
         if not columns.get(GENDER, np.array([""])).all():
             columns[GENDER] = pairs.genders
-        return cls(pairs, tuple(samples), columns)
+        return cls(pairs, tuple(samples), columns, landmarks)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -65,6 +72,7 @@ class Clips:
             self.pairs.take(rows),
             tuple(self.samples[row] for row in rows),
             {name: column[rows] for name, column in self.labels.items()},
+            self.landmarks[rows],
         )
 
     def classes(self, name: str) -> tuple[NDArray[np.int64], int]:
@@ -98,13 +106,36 @@ def features(clips: Clips) -> Tensor:
 
 
 def pictures(clips: Clips, size: int = PICTURE_SIZE) -> Tensor:
-    """The photos as small pictures in -1..1, `[N, 3, size, size]`.
+    """The photos as small pictures in -1..1 whose eyes, noses and mouths lie at the same places.
+
+    Where a face lies in a photo says nothing of the person, and a generator that learns it from
+    hundreds of photos learns little else: with faces where they are, a linear map from voices to
+    pixels tells people apart hardly better than by chance, with aligned ones it does.
+
+    Returns:
+        `[N, 3, size, size]`.
 
     Raises:
         Speech2FaceError: a photo cannot be read.
     """
-    photos = [one.face for one in clips.samples if one.face is not None]
-    return torch.stack([small_picture(open_image(photo), size) for photo in photos])
+    template = face_template(PICTURE_SCALE * size)
+    return torch.stack(
+        [
+            small_picture(
+                similarity_crop(
+                    open_image(sample.face), five_points(points), template, PICTURE_SCALE * size
+                ),
+                size,
+            )
+            for sample, points in zip(clips.samples, clips.landmarks, strict=True)
+            if sample.face is not None
+        ]
+    )
+
+
+def face_template(size: int) -> NDArray[np.float64]:
+    """Where eyes, nose tip and mouth corners lie in a picture with the whole face, `[5, 2]`."""
+    return arcface_template(round(FACE_SHARE * size)) + np.array(FACE_PLACE) * size
 
 
 def small_picture(image: RGBImage, size: int) -> Tensor:
@@ -135,4 +166,5 @@ def read_clips(
     persons = [sample.person for sample in described.samples]
     sizes = pipeline.card.descriptor_sizes
     pairs = Pairs.of(described.descriptors, sizes, described.readings, persons)
-    return Clips.of(pairs, described.samples), described.left_out
+    clips = Clips.of(pairs, described.samples, described.readings.landmarks)
+    return clips, described.left_out

@@ -32,6 +32,16 @@ class Leads:
         """Of both orders, so that the answer does not depend on the order."""
         return (self.own_first + self.own_second) / 2
 
+    @property
+    def changed(self) -> float:
+        """Share of the pairs in which the other order gets the other answer, 0..1.
+
+        The own candidate beside itself is no pair.
+        """
+        others = ~np.eye(*self.own_first.shape, dtype=bool)  # [Q, G]
+        is_changed = (self.own_first > 0) != (self.own_second > 0)
+        return float(is_changed[others].mean())
+
 
 @torch.no_grad()
 def voice_vectors(network: nn.Module, voices: Tensor) -> Vectors:

@@ -119,6 +119,7 @@ class Wav2PixTraining(BaselineTraining):
     """Wav2Pix at 64 pixels."""
 
     channels: tuple[int, ...] = (128, 64, 32, 16)  # of generator and discriminator, compact
+    dropout: float = 0.0  # of the generator in training; 0.5 as published
     lambdas: Wav2PixLambdas = field(default_factory=Wav2PixLambdas)
     discriminator_rate: float = 4e-4  # learning rate; `adam` has that of the generator
     adam: AdamConfig = field(default_factory=lambda: _adam(1e-4, beta1=0.5))
@@ -128,6 +129,7 @@ class Wav2PixTraining(BaselineTraining):
         super().__post_init__()
         require_sizes(self, "channels")
         require(len(self.channels) == 4, "channels", self.channels, "four, for 64 pixels")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, below 1")
         rate = self.discriminator_rate
         require(rate > 0, "discriminator_rate", rate, "a positive number")
 
@@ -159,6 +161,22 @@ class GanTraining(BaselineTraining):
         for name in ("channels", "judge_channels"):
             value = getattr(self, name)
             require(len(value) == 5, name, value, "five, for 64 pixels")
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Settings of all five, for a comparison."""
+
+    svhf: SvhfTraining = field(default_factory=SvhfTraining)
+    kim: KimTraining = field(default_factory=KimTraining)
+    dimnet: DimnetTraining = field(default_factory=DimnetTraining)
+    wav2pix: Wav2PixTraining = field(default_factory=Wav2PixTraining)
+    voice2face_gan: GanTraining = field(default_factory=GanTraining)
+
+    def of(self, name: str) -> BaselineTraining:
+        """Those of the system with this name on the command line, such as "voice2face-gan"."""
+        settings: BaselineTraining = getattr(self, name.replace("-", "_"))
+        return settings
 
 
 def _check_weights(lambdas: Any) -> None:

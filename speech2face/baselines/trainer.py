@@ -114,7 +114,9 @@ def _dimnet(settings: DimnetTraining, facts: Facts) -> Networks:
 
 def _wav2pix(settings: Wav2PixTraining, facts: Facts) -> Networks:
     voice, _ = _views(settings, facts)
-    network = wav2pix.compact_wav2pix(voice, facts.classes[IDENTITY], settings.channels)
+    network = wav2pix.compact_wav2pix(
+        voice, facts.classes[IDENTITY], settings.channels, settings.dropout
+    )
     return {NETWORK: network, OPPONENT: wav2pix.FaceDiscriminator(settings.channels[::-1])}
 
 

@@ -20,6 +20,7 @@ ENCODER_CHANNELS = (16, 32, 128, 256, 512, 1024)
 GENERATOR_64 = (512, 256, 128, 64)
 GENERATOR_128 = (1024, 512, 256, 128, 64)
 DISCRIMINATOR_64 = (64, 128, 256, 512)
+DROPOUT = 0.5  # of the generator
 REAL_TARGET = 0.9  # of the discriminator; a softened 1
 
 
@@ -69,10 +70,13 @@ class IdentityHead(nn.Module):
 class FaceGenerator(nn.Module):
     """z `[B, 128]` to a face `[B, 3, H, H]` in -1..1; H is 4 doubled once for each layer.
 
-    There is no noise: the only chance is the dropout in training.
+    There is no noise: the only chance is the dropout in training. In a narrow generator the
+    published dropout leaves too little of a layer: then it draws the same face of every voice.
     """
 
-    def __init__(self, channels: Sequence[int] = GENERATOR_64, code: int = CODE) -> None:
+    def __init__(
+        self, channels: Sequence[int] = GENERATOR_64, code: int = CODE, dropout: float = DROPOUT
+    ) -> None:
         super().__init__()
         stack: list[nn.Module] = []
         for place, (n_inputs, n_outputs) in enumerate(
@@ -80,7 +84,7 @@ class FaceGenerator(nn.Module):
         ):
             stride, padding = (1, 0) if place == 0 else (2, 1)
             convolution = nn.ConvTranspose2d(n_inputs, n_outputs, 4, stride, padding, bias=False)
-            stack += [spectral_norm(convolution), nn.Dropout(0.5), nn.ReLU()]
+            stack += [spectral_norm(convolution), nn.Dropout(dropout), nn.ReLU()]
         self.layers = nn.Sequential(*stack[:-2], nn.Tanh())
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -142,10 +146,12 @@ def paper_wav2pix(n_people: int) -> Wav2Pix:
     return Wav2Pix(WaveformEncoder(), IdentityHead(n_people), FaceGenerator())
 
 
-def compact_wav2pix(voice: FrozenView, n_people: int, channels: Sequence[int]) -> Wav2Pix:
+def compact_wav2pix(
+    voice: FrozenView, n_people: int, channels: Sequence[int], dropout: float
+) -> Wav2Pix:
     """The same heads on a frozen voice encoder, with a narrower generator."""
     encoder = nn.Sequential(voice, layers((voice.weight.shape[1], 256, CODE, CODE)))
-    return Wav2Pix(encoder, IdentityHead(n_people), FaceGenerator(channels))
+    return Wav2Pix(encoder, IdentityHead(n_people), FaceGenerator(channels, dropout=dropout))
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, mismatched: Tensor) -> Tensor:

@@ -4,7 +4,13 @@ import argparse
 from typing import Any
 
 from speech2face.cli.arguments import file_name, path
-from speech2face.cli.settings import log_to_terminal, require_extra
+from speech2face.cli.settings import (
+    add_settings,
+    log_to_terminal,
+    print_settings,
+    require_extra,
+    resolved,
+)
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
@@ -17,6 +23,7 @@ EPILOG = """\
 examples:
   speech2face compare --data data/authors_page --out comparison
   speech2face compare --data data/authors_page --out comparison --systems kim,dimnet
+  speech2face compare --data data/authors_page --out other --set kim.width=64
 
 What was heard, read and trained is kept in OUT, so the same command goes on where it was stopped.
 OUT then has pictures made of real people's voices, and networks that learned from real faces: keep
@@ -33,12 +40,8 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--data", type=path, metavar="DIR", required=True, help="clips of the authors' page"
-    )
-    parser.add_argument(
-        "--out", type=path, metavar="OUT", required=True, help="folder of the report"
-    )
+    parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
+    parser.add_argument("--out", type=path, metavar="OUT", help="folder of the report")
     parser.add_argument(
         "--model", type=file_name, metavar="M", help="model file (the embedded one)"
     )
@@ -49,15 +52,23 @@ def add_parser(subparsers: Any) -> None:
         "--systems", metavar="A,B", help="other systems to train, separated by commas (all five)"
     )
     parser.add_argument("--force", action="store_true", help="replace a report that exists")
+    add_settings(parser, defaults="the compact settings", example="kim.plan.epochs=20")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, and say where the report is."""
     require_extra()
+    from speech2face.baselines.settings import Trainings
     from speech2face.inference.pipeline import load_model
     from speech2face.report.compare import compare
 
+    settings = resolved(Trainings(), arguments)
+    if arguments.dry_run:
+        return print_settings(settings)
+    for option, value in (("--data", arguments.data), ("--out", arguments.out)):
+        if value is None:
+            raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
     report = arguments.out / "report.html"
     if report.exists() and not arguments.force:
         problem = "the report exists already"
@@ -70,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         split=arguments.split,
         systems=names,
+        settings=settings,
     )
     print(report)
     return 1 if left_out else 0

@@ -32,6 +32,12 @@ def test_leads_are_those_of_a_loop_over_all_pairs() -> None:
             )
 
 
+def test_an_answer_changes_with_the_order_where_the_signs_differ() -> None:
+    own_first = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, -1.0]])
+    own_second = np.array([[0.0, -1.0, 2.0], [1.0, 0.0, -2.0]])
+    assert judging.Leads(own_first, own_second).changed == 1 / 4  # of four pairs of two people
+
+
 class White(nn.Module):
     """Draws white at the top and values beyond the range below."""
 

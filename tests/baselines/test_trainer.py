@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from world import invented_clips
+from invented_clips import invented_clips
 
 from speech2face.baselines.clips import Clips, descriptions, features
 from speech2face.baselines.settings import Covariates

@@ -13,7 +13,7 @@ from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError
 from speech2face.evaluation import protocols
 from speech2face.report import compare as page
-from speech2face.report.compare import Judges, _embedded
+from speech2face.report.contestants import DIRECTIONS, Judges, embedded
 
 
 def judges(n_people: int = 20) -> Judges:
@@ -22,7 +22,7 @@ def judges(n_people: int = 20) -> Judges:
         Sample(id=str(number), person=name, voice=Path("none.wav"))
         for number, name in enumerate(pairs.persons)
     ]
-    return Judges(Clips.of(pairs, samples), None)
+    return Judges(Clips.of(pairs, samples, np.zeros((n_people, 68, 2))), None)
 
 
 def sides(noise: float, n: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +47,7 @@ def test_a_chooser_that_compares_vectors_has_the_figures_of_these_vectors() -> N
 
 def test_the_difference_of_systems_in_two_spaces_is_the_one_of_their_figures() -> None:
     panel = judges()
-    good, poor = _embedded("good", panel, sides(0.3)), _embedded("poor", panel, sides(3.0))
+    good, poor = embedded("good", panel, sides(0.3)), embedded("poor", panel, sides(3.0))
     comparison = panel.comparison("V->F", "x", sides(0.3))
     found = protocols.difference_of(comparison, good.outcomes["V->F"], poor.outcomes["V->F"])
     for name in ("1:2 U", "R@10%"):
@@ -57,11 +57,16 @@ def test_the_difference_of_systems_in_two_spaces_is_the_one_of_their_figures() -
 
 
 def test_a_perfect_system_is_right_in_both_directions_and_fails_with_other_voices() -> None:
-    perfect = _embedded("perfect", judges(), sides(0.0))
-    for direction in page.DIRECTIONS:
+    perfect = embedded("perfect", judges(), sides(0.0))
+    for direction in DIRECTIONS:
         scores = perfect.scores[direction]
         assert scores["1:2 U"].value == scores["1:10 U"].value == scores["AUC U"].value == 1.0
     assert perfect.controls["shuffled voices"]["1:2 U"] < 0.5
+
+
+def test_a_small_gallery_has_the_figures_that_it_can_have() -> None:
+    scores = embedded("few people", judges(6), sides(0.3, 6)).scores["V->F"]
+    assert "1:10 U" not in scores and scores["1:2 U"].n == 6
 
 
 def test_an_unknown_system_is_refused_before_any_work(tmp_path: Path) -> None:
