@@ -118,12 +118,13 @@ class Wav2PixLambdas:
 class Wav2PixTraining(BaselineTraining):
     """Wav2Pix at 64 pixels."""
 
+    view: ViewConfig = field(default_factory=lambda: ViewConfig(size=8))
     channels: tuple[int, ...] = (128, 64, 32, 16)  # of generator and discriminator, compact
     dropout: float = 0.0  # of the generator in training; 0.5 as published
     lambdas: Wav2PixLambdas = field(default_factory=Wav2PixLambdas)
     discriminator_rate: float = 4e-4  # learning rate; `adam` has that of the generator
-    adam: AdamConfig = field(default_factory=lambda: _adam(1e-4, beta1=0.5))
-    plan: Plan = field(default_factory=lambda: _plan(60, batch_size=64))
+    adam: AdamConfig = field(default_factory=lambda: _adam(1e-3, beta1=0.5))
+    plan: Plan = field(default_factory=lambda: _plan(120, batch_size=16))
 
     def __post_init__(self) -> None:
         super().__post_init__()

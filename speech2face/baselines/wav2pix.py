@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from speech2face.baselines.frozen_view import FrozenView, layers
+from speech2face.baselines.frozen_view import FrozenView, layers, on_view
 
 CODE = 128  # z
 ENCODER_CHANNELS = (16, 32, 128, 256, 512, 1024)
@@ -21,6 +21,7 @@ GENERATOR_64 = (512, 256, 128, 64)
 GENERATOR_128 = (1024, 512, 256, 128, 64)
 DISCRIMINATOR_64 = (64, 128, 256, 512)
 DROPOUT = 0.5  # of the generator
+INITIAL_SCALE = 4.0  # of the layer that makes z in the compact size
 REAL_TARGET = 0.9  # of the discriminator; a softened 1
 
 
@@ -149,8 +150,12 @@ def paper_wav2pix(n_people: int) -> Wav2Pix:
 def compact_wav2pix(
     voice: FrozenView, n_people: int, channels: Sequence[int], dropout: float
 ) -> Wav2Pix:
-    """The same heads on a frozen voice encoder, with a narrower generator."""
-    encoder = nn.Sequential(voice, layers((voice.weight.shape[1], 256, CODE, CODE)))
+    """The same heads on a frozen voice encoder, with a narrower generator.
+
+    One linear layer makes z. With more layers, at their usual initial weights, z hardly differs
+    between voices, and the generator draws the same face of all of them for thousands of updates.
+    """
+    encoder = on_view(voice, CODE, initial_scale=INITIAL_SCALE)
     return Wav2Pix(encoder, IdentityHead(n_people), FaceGenerator(channels, dropout=dropout))
 
 

@@ -1,6 +1,8 @@
 """The split by person, and the check that no person is in two splits."""
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
@@ -53,13 +55,27 @@ def split_of_person(person: str, *, seed: int = 0, shares: Mapping[Split, float]
 def check_disjoint(samples: Iterable[InSplit], path: str | None = None) -> None:
     """Raise if a person or a video is in two splits (docs/protocols.md, P0).
 
+    Corpora write one person in several ways, such as "Ann B. Cole" and "Ann_B._Cole". Names that
+    differ only so are taken for one person.
+
     Raises:
         Speech2FaceError: names the person or video and both splits.
     """
     split_of: dict[tuple[str, str], str] = {}
+    written: dict[str, tuple[str, str]] = {}  # name and split of a person, by `_bare` name
     for sample in samples:
         if sample.split is None:
             continue
+        first_name, its_split = written.setdefault(
+            _bare(sample.person), (sample.person, sample.split)
+        )
+        if first_name != sample.person and its_split != sample.split:
+            raise Speech2FaceError(
+                f"persons {first_name!r} and {sample.person!r} are probably one, and are in splits "
+                f"{its_split!r} and {sample.split!r}",
+                "write the name of a person in one way, in one split",
+                path,
+            )
         for kind, name in (("person", sample.person), ("video", sample.video)):
             if name is None:
                 continue
@@ -70,3 +86,9 @@ def check_disjoint(samples: Iterable[InSplit], path: str | None = None) -> None:
                     "put all clips of a person, and of a video, into one split",
                     path,
                 )
+
+
+def _bare(name: str) -> str:
+    """The words and numbers of a name in lower case, however they are parted."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(re.findall(r"[^\W_]+", text)) or name

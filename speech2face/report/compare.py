@@ -79,6 +79,8 @@ def compare(
     with Progress(len(samples)) as progress:
         clips, left_out = read_clips(samples, pipeline, out, progress=progress.advance)
     splits = np.array([sample.split for sample in clips.samples])
+    for name in ("train", split):
+        _refuse_no_clips(name, int((splits == name).sum()), data)
     train, judging_clips = (clips.take(np.flatnonzero(splits == one)) for one in ("train", split))
     paths = authors_page.distractors(data)
     strangers = read_pictures(paths, cache=out / READINGS).together() if paths else None
@@ -89,6 +91,12 @@ def compare(
     facts = _facts(data, split, train, judges, pipeline, left_out)
     write_report(_report(contestants, judges, facts, left_out), out)
     return left_out
+
+
+def _refuse_no_clips(split: str, n_clips: int, data: Path) -> None:
+    if n_clips < 2:
+        problem = f"{n_clips} clips of the split {split!r} can be used, and two are needed"
+        raise Speech2FaceError(problem, "give clips with voice and photo in this split", str(data))
 
 
 def _report(

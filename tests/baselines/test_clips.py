@@ -3,11 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+from fake_instruments import ColourEncoder, Eye, Labeller
 from invented_clips import invented_clips
 from PIL import Image
+from scipy.io.wavfile import write as write_wav
+from stand_in import WITH_DESCRIPTORS, write_stand_in
 
-from speech2face.baselines.clips import face_template, pictures
+from speech2face.baselines.clips import face_template, pictures, read_clips
+from speech2face.data.sample import Sample
 from speech2face.face.align import Similarity
+from speech2face.face.instruments import Instruments
 from speech2face.face.landmarks import (
     CHEILION_LEFT,
     CHEILION_RIGHT,
@@ -15,6 +21,8 @@ from speech2face.face.landmarks import (
     NOSE_TIP,
     RIGHT_EYE,
 )
+from speech2face.inference import pictures as reading
+from speech2face.inference.pipeline import load_model
 
 
 def landmarks_of(five: np.ndarray) -> np.ndarray:
@@ -51,3 +59,30 @@ def test_convention_eyes_and_mouth_of_every_photo_lie_at_the_places_of_the_templ
 def test_the_whole_face_is_in_the_picture() -> None:
     template = face_template(64)
     assert template.min() > 64 / 4 and template.max() < 64 * 0.75
+
+
+@pytest.mark.usefixtures("everything_is_speech")
+def test_an_empty_file_is_named_and_the_other_clips_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instruments = Instruments(Eye(), (ColourEncoder(),), Labeller())  # type: ignore[arg-type]
+    monkeypatch.setattr(reading, "Instruments", lambda: instruments)
+    tone = (8000 * np.sin(np.arange(48_000) / 9)).astype(np.int16)
+    write_wav(tmp_path / "good.wav", 16_000, tone)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "empty.png").write_bytes(b"")
+    Image.new("RGB", (64, 64), (200, 10, 10)).save(tmp_path / "good.png")
+    samples = [
+        Sample(
+            id=f"{voice} {face}",
+            person="p",
+            voice=tmp_path / f"{voice}.wav",
+            face=tmp_path / f"{face}.png",
+        )
+        for voice, face in (("good", "good"), ("empty", "good"), ("good", "empty"))
+    ]
+    model = load_model(write_stand_in(tmp_path / "model.onnx", **WITH_DESCRIPTORS))
+    clips, left_out = read_clips(samples, model, tmp_path / "kept")
+    assert [one.id for one in clips.samples] == ["good good"]
+    assert set(left_out) == {"empty good", "good empty"}
+    assert "empty" in left_out["empty good"] and "photo" in left_out["good empty"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from speech2face.data.sample import Sample
+from speech2face.data.sample import Sample, Split
 from speech2face.data.splits import check_disjoint, split_of_person
 from speech2face.errors import Speech2FaceError
 
@@ -63,3 +63,23 @@ def test_a_person_or_a_video_in_two_splits_is_refused(second: dict[str, str], ki
     other = Sample(id="b", voice=Path("b.wav"), split="test", **second)
     with pytest.raises(Speech2FaceError, match=f"{kind} is in splits 'train' and 'test'"):
         check_disjoint([first, other])
+
+
+@pytest.mark.parametrize("other", ["Ann_B._Cole", "ann b cole", "Ann-B.-Cole "])
+def test_one_person_whose_name_is_written_in_two_ways_is_refused_in_two_splits(other: str) -> None:
+    def clips(its_split: Split) -> list[Sample]:
+        first = Sample(id="a", person="Ann B. Cole", voice=Path("a.wav"), split="train")
+        return [first, Sample(id="b", person=other, voice=Path("b.wav"), split=its_split)]
+
+    with pytest.raises(Speech2FaceError, match="'Ann B. Cole' and .* are probably one"):
+        check_disjoint(clips("val"))
+    check_disjoint(clips("train"))
+
+
+def test_numbers_that_are_parted_in_two_ways_are_two_people() -> None:
+    check_disjoint(
+        [
+            Sample(id="a", person="speaker_1_11", voice=Path("a.wav"), split="train"),
+            Sample(id="b", person="speaker_11_1", voice=Path("b.wav"), split="test"),
+        ]
+    )

@@ -76,6 +76,11 @@ def test_an_unknown_system_is_refused_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_split_without_clips_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Speech2FaceError, match="0 clips of the split 'val'"):
+        page._refuse_no_clips("val", 0, tmp_path)
+
+
 def test_published_figures_of_machines_and_of_people_are_in_tables_of_their_own() -> None:
     machines = page.published_table("voice_face_matching")
     people = page.published_table("voice_face_humans")
