@@ -35,7 +35,7 @@ from speech2face.baselines.settings import (
 from speech2face.baselines.steps import NETWORK, OPPONENT, Batch, Losses
 from speech2face.configuration import restored, to_json
 from speech2face.errors import Speech2FaceError
-from speech2face.models.checkpoint import Family, load_checkpoint, restore_weights
+from speech2face.models.checkpoint import Family, has_checkpoint, load_checkpoint, restore_weights
 from speech2face.training.loop import fit
 from speech2face.training.recipes.matcher import MatcherConfig, common_scale, voice_shares
 from speech2face.training.state import TrainState, start_state
@@ -212,6 +212,24 @@ def load_baseline(name: str, folder: Path) -> tuple[Any, nn.Module]:
     network = system.build(settings, facts)[NETWORK]
     restore_weights(network, checkpoint.modules.get(NETWORK, {}), str(folder))
     return settings, network.requires_grad_(False).eval()
+
+
+def system_of(folder: Path) -> str:
+    """The name of the system that was trained in a run directory.
+
+    Raises:
+        Speech2FaceError: the folder has no checkpoint, or one of something else.
+    """
+    family = load_checkpoint(folder).family
+    if family not in SYSTEMS:
+        problem = f"this is a run of the {family}"
+        raise Speech2FaceError(problem, f"give a run of {', '.join(SYSTEMS)}", str(folder))
+    return family
+
+
+def is_baseline_run(folder: Path) -> bool:
+    """Whether a folder has a checkpoint of one of the five."""
+    return has_checkpoint(folder) and load_checkpoint(folder).family in SYSTEMS
 
 
 def n_parameters(network: nn.Module) -> int:

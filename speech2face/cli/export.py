@@ -24,12 +24,17 @@ The two networks of the paper are trained separately. For these, RUN is the run 
 voice encoder, --face-decoder that of the face decoder, and --features the folder that both were
 trained on. The mean face is the mean of the training features; the spread of equally likely faces
 is measured on the validation features.
+
+A run of another system (`speech2face train kim` and the like) gives OUT.onnx, and OUT-face.onnx
+where voices and faces are placed separately. Their inputs are descriptions of voices and features
+of photos, not sound and pictures: see docs/related.md.
 """
 EPILOG = """\
 examples:
   speech2face export runs/mine mine.onnx --licence "research only" --check voice.ogg
   speech2face reconstruct voice.ogg --model mine.onnx --out faces
   speech2face export runs/voice paper.onnx --face-decoder runs/face --features features
+  speech2face export runs/kim kim.onnx
 """
 NOT_STATED = "not stated"
 
@@ -81,9 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     temporary_place()  # torch looks for one too, and would end in a traceback
     import torch
 
+    from speech2face.baselines.trainer import is_baseline_run
     from speech2face.inference.release import release
     from speech2face.models.checkpoint import has_checkpoint
 
+    if is_baseline_run(arguments.run_dir):
+        return _other_system(arguments)
     speech = _speech(arguments.check)
     # The run directory of the embedded model has its checkpoint in a folder inside.
     is_of_paper = has_checkpoint(arguments.run_dir)
@@ -98,6 +106,16 @@ def run(arguments: argparse.Namespace) -> int:
         photo=photo,
     )
     print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _other_system(arguments: argparse.Namespace) -> int:
+    """Export one of the five other systems, and print what was written."""
+    from speech2face.baselines.export import export_baseline
+
+    said = {"licence": arguments.licence, "trained_on": arguments.trained_on}
+    for written in export_baseline(arguments.run_dir, arguments.out, said):
+        print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -106,6 +106,28 @@ def export(
     write_whole(path, content)
 
 
+def graph_content(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Shape],
+    card: Mapping[str, Any],
+) -> bytes:
+    """Content of an ONNX file of any network in eval mode, with all weights as float32.
+
+    Args:
+        module: what the file computes; its arguments are the inputs in their order.
+        inputs: an example of each by its name, `[N, ...]` with N at least 2; N is left open.
+        outputs: sizes of the outputs by name, where None is left open.
+        card: plain values, for the metadata of the file.
+
+    Raises:
+        Speech2FaceError: the package onnx is missing.
+    """
+    onnx = _onnx()
+    axes = {name: {0: "n"} for name in (*inputs, *outputs)}
+    return _finished(_graph(module, inputs, outputs, axes, onnx), card, onnx, full_precision=True)
+
+
 def verify_parity(
     model: Speech2Face,
     path: Path,

@@ -3,43 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from invented_clips import invented_clips
+from tiny_systems import tiny
 
 from speech2face.baselines.clips import Clips, descriptions, features
 from speech2face.baselines.settings import Covariates
 from speech2face.baselines.trainer import SYSTEMS, load_baseline, train_baseline
 from speech2face.errors import Speech2FaceError
 from speech2face.training.tracking import Run
-
-SIZES: dict[str, dict[str, Any]] = {
-    "svhf": {"width": 16},
-    "kim": {"width": 8},
-    "dimnet": {"width": 8},
-    "wav2pix": {"channels": (8, 8, 8, 8)},
-    "voice2face-gan": {"channels": (8, 8, 8, 8, 8), "judge_channels": (8, 8, 8, 8, 8)},
-}
-
-
-def tiny(name: str, updates: int = 4, batch_size: int = 8, rate: float = 3e-3) -> Any:
-    settings: Any = SYSTEMS[name].settings
-    return replace(
-        settings,
-        view=replace(settings.view, size=8),
-        adam=replace(settings.adam, learning_rate=rate),
-        plan=replace(
-            settings.plan,
-            batch_size=batch_size,
-            epochs=0.0,
-            total_samples=batch_size * updates,
-            checkpoint_every=batch_size * 2,
-        ),
-        **SIZES[name],
-    )
 
 
 @pytest.fixture(scope="module")
