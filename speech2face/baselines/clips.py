@@ -135,7 +135,8 @@ def pictures(clips: Clips, size: int = PICTURE_SIZE) -> Tensor:
 
 def face_template(size: int) -> NDArray[np.float64]:
     """Where eyes, nose tip and mouth corners lie in a picture with the whole face, `[5, 2]`."""
-    return arcface_template(round(FACE_SHARE * size)) + np.array(FACE_PLACE) * size
+    corner: NDArray[np.float64] = np.array(FACE_PLACE) * size  # [2]
+    return arcface_template(round(FACE_SHARE * size)) + corner
 
 
 def small_picture(image: RGBImage, size: int) -> Tensor:

@@ -38,7 +38,7 @@ class Leads:
 
         The own candidate beside itself is no pair.
         """
-        others = ~np.eye(*self.own_first.shape, dtype=bool)  # [Q, G]
+        others = np.eye(*self.own_first.shape) == 0  # [Q, G]
         is_changed = (self.own_first > 0) != (self.own_second > 0)
         return float(is_changed[others].mean())
 
