@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from media import EXAMPLES
 
+from speech2face.audio.io import decode
 from speech2face.data.prepared import CLIPS, PreparedClip, write_clips
 from speech2face.data.store import Record, Rejected, Store
 
@@ -55,4 +57,25 @@ def write(folder: Path, compute: Callable[[int], Record | Rejected]) -> Path:
         ]
         + [PreparedClip("row 9", None, "", Rejected("bad_row", "no end"))],
     )
+    return folder
+
+
+def write_many(folder: Path, n_clips: int, n_samples: int) -> Path:
+    """Clips with real speech, each with its own part of a voice."""
+    voices = [decode(file, speech_only=False).waveform for file in sorted(EXAMPLES.glob("*.ogg"))]
+
+    def spoken(number: int) -> Record:
+        voice = np.resize(voices[number % len(voices)], n_samples + 100 * number)
+        about = {"id": f"clip/{number}", "person": f"person {number // 2}"}
+        return {
+            "wav": wav(np.rint(voice[-n_samples:] * 32767).astype("<i2")),
+            "json": json.dumps(about).encode(),
+        }
+
+    folder.mkdir(exist_ok=True)
+    keys = [f"key {number}" for number in range(n_clips)]
+    list(Store(folder, "tools").fill(zip(keys, range(n_clips), strict=True), spoken, shard_size=64))
+    (folder / "prepared.json").write_text(json.dumps({"fingerprint": "tools", "corpus": "mine"}))
+    clips = [PreparedClip(f"clip/{n}", "train", key) for n, key in enumerate(keys)]
+    write_clips(folder / CLIPS, clips)
     return folder

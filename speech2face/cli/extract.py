@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech2face.cli.arguments import exaggeration, file_name, path, seconds
+from speech2face.cli.arguments import exaggeration, file_name, path, positive_count, seconds
 from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
@@ -91,6 +91,13 @@ def add_parser(subparsers: Any) -> None:
         help="of prepared clips, try again those that an earlier run left out as unusable, crashed "
         "or timeout; may be repeated",
     )
+    parser.add_argument(
+        "--shard-size",
+        type=positive_count,
+        default=512,
+        metavar="N",
+        help="of prepared clips, results per shard (default: 512)",
+    )
     add_runner_options(parser, "where prepared clips are extracted")
     parser.set_defaults(run=run)
 
@@ -136,6 +143,7 @@ def _run_on_shards(arguments: argparse.Namespace, choice: "ExtractorChoice") -> 
             out,
             run,
             retry=arguments.retry,
+            shard_size=arguments.shard_size,
             report=lambda done: progress.step("extract", done),
         )
     return _told(arguments.out, len(features), len(items))

@@ -1,6 +1,7 @@
 """Processes that train together: the same bits as one process that does all the work."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,27 @@ from speech2face.cli.main import main
 from speech2face.data.datasets import FeatureShards
 from speech2face.errors import Speech2FaceError
 from speech2face.models.checkpoint import load_checkpoint
+from speech2face.models.face_decoder import FaceDecoder, FaceDecoderConfig
 from speech2face.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
-from speech2face.training.config import AdamConfig, Lambdas, Plan
+from speech2face.training.config import AdamConfig, FaceLambdas, Lambdas, Plan
 from speech2face.training.machine import Machine
 from speech2face.training.micro_batches import held_out, updates
 from speech2face.training.ranks import Ranks, TreeSum, joined_ranks
 from speech2face.training.state import TrainState, start_state
-from speech2face.training.step import VoiceTerms, validate_voice_encoder, voice_encoder_step
+from speech2face.training.step import (
+    FaceTerms,
+    VoiceTerms,
+    face_decoder_step,
+    validate_face_decoder,
+    validate_voice_encoder,
+    voice_encoder_step,
+)
 from speech2face.training.tracking import Run
 
 TERMS = VoiceTerms(Lambdas(decoder=0, feature=1, distillation=0))
+FACE_TERMS = FaceTerms(FaceLambdas(embedding=0))
+TOTAL = 1600  # samples of the run that is killed
+PLAN = Plan(batch_size=2, accumulate=4, total_samples=64)
 SETTINGS = (
     "model.channels=[4,4,4,4,4,4,4,4,4]", "model.n_bins=40", "model.feature_size=16",
     "clip_seconds=3", "lambdas.decoder=0", "lambdas.feature=1", "lambdas.distillation=0",
@@ -69,33 +82,45 @@ class ThreadRanks(Ranks):
         return own + self.meeting.exchange(self.rank, own)[partner]
 
 
-def trained(features: Path, config: VoiceEncoderConfig, machine: Machine, state: TrainState) -> Any:
+def trained(features: Path, machine: Machine, state: TrainState) -> Any:
     """Some updates, continuing from `state`; returns the losses of each and of a validation."""
     train, val = FeatureShards(features, "train"), FeatureShards(features, "val")
-    batches = updates(lambda rows: train.voice_batch(rows), train.shards, state.plan, machine)
+    step: Any = partial(voice_encoder_step, terms=TERMS)
+    validate: Any = partial(validate_voice_encoder, terms=TERMS)
+    read, read_val = train.voice_batch, val.voice_batch
+    if "face_decoder" in state.modules:
+        step = partial(face_decoder_step, terms=FACE_TERMS)
+        validate = partial(validate_face_decoder, terms=FACE_TERMS)
+        read, read_val = train.face_batch, val.face_batch
+    batches = updates(read, train.shards, state.plan, machine)
     losses = []
     for batch, _ in zip(batches(state.samples_seen), range(4), strict=False):
-        row = voice_encoder_step(state, batch, TERMS, machine)
+        row = step(state, batch, machine=machine)
         losses.append({name: loss.item() for name, loss in row.items()})
-    own = held_out(lambda rows: val.voice_batch(rows), len(val), state.plan, machine)
-    return losses, validate_voice_encoder(state, own, TERMS, machine)
+    own = held_out(read_val, len(val), state.plan, machine)
+    return losses, validate(state, own, machine=machine)
 
 
 def fresh(config: VoiceEncoderConfig) -> TrainState:
     torch.manual_seed(0)
     modules = {"voice_encoder": VoiceEncoder(config)}
-    plan = Plan(batch_size=2, accumulate=4, total_samples=64)
-    return start_state("paper voice encoder", config, modules, AdamConfig(), plan)
+    return start_state("paper voice encoder", config, modules, AdamConfig(), PLAN)
 
 
-def together(features: Path, config: VoiceEncoderConfig, states: Sequence[TrainState]) -> list[Any]:
+def fresh_decoder(config: FaceDecoderConfig, mean_landmarks: Tensor) -> TrainState:
+    torch.manual_seed(0)
+    modules = {"face_decoder": FaceDecoder(config, mean_landmarks)}
+    return start_state("paper face decoder", config, modules, AdamConfig(), PLAN)
+
+
+def together(features: Path, states: Sequence[TrainState]) -> list[Any]:
     """`trained` by as many threads as there are states."""
     meeting, results = Meeting(len(states)), dict[int, Any]()
 
     def work(rank: int) -> None:
         torch.set_num_threads(1)
         machine = Machine(ranks=ThreadRanks(rank, len(states), meeting))
-        results[rank] = trained(features, config, machine, states[rank])
+        results[rank] = trained(features, machine, states[rank])
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(states))]
     for thread in threads:
@@ -111,9 +136,9 @@ def test_several_processes_give_the_bits_of_one(
 ) -> None:
     """Weights, running statistics, losses and validation are compared bit by bit."""
     alone = fresh(encoder_config)
-    (expected,) = together(features, encoder_config, [alone])
+    (expected,) = together(features, [alone])
     states = [fresh(encoder_config) for _ in range(n_ranks)]
-    assert together(features, encoder_config, states) == [expected] * n_ranks
+    assert together(features, states) == [expected] * n_ranks
     weights = alone.modules["voice_encoder"].state_dict()
     for state in states:
         assert state.samples_seen == alone.samples_seen == 32
@@ -122,13 +147,33 @@ def test_several_processes_give_the_bits_of_one(
     assert int(weights["pooled_norm.num_batches_tracked"]) == 16
 
 
+@pytest.mark.parametrize("n_ranks", [2, 4])
+def test_several_processes_train_the_face_decoder_to_the_bits_of_one(
+    features: Path, decoder_config: FaceDecoderConfig, mean_landmarks: Tensor, n_ranks: int
+) -> None:
+    alone = fresh_decoder(decoder_config, mean_landmarks)
+    before = {name: tensor.clone() for name, tensor in weights_of(alone).items()}
+    (expected,) = together(features, [alone])
+    states = [fresh_decoder(decoder_config, mean_landmarks) for _ in range(n_ranks)]
+    assert together(features, states) == [expected] * n_ranks
+    for state in states:
+        assert state.samples_seen == alone.samples_seen == 32
+        for name, tensor in weights_of(state).items():
+            assert torch.equal(tensor, weights_of(alone)[name]), name
+    assert any(not torch.equal(before[name], one) for name, one in weights_of(alone).items())
+
+
+def weights_of(state: TrainState) -> dict[str, Tensor]:
+    return state.modules["face_decoder"].state_dict()
+
+
 def test_one_micro_batch_per_update_is_the_plain_training_of_torch(
     features: Path, encoder_config: VoiceEncoderConfig
 ) -> None:
     """Also the running statistics are those that torch's own update gives."""
     state = fresh(encoder_config)
     state.plan = Plan(batch_size=4, total_samples=16)
-    trained(features, encoder_config, Machine(), state)
+    trained(features, Machine(), state)
     plain = fresh(encoder_config)
     module, adam = plain.modules["voice_encoder"], plain.optimizers["voice_encoder"]
     train = FeatureShards(features, "train")
@@ -251,21 +296,39 @@ def test_two_real_processes_give_the_bits_of_one(
 
 
 @pytest.mark.slow
-def test_two_processes_that_are_killed_and_continued_by_one_give_the_bits_of_one(
-    features: Path, tmp_path: Path, one_thread: None
+@pytest.mark.parametrize("finishers", ["one process", "two processes"])
+def test_two_processes_that_are_killed_ten_times_end_with_the_bits_of_one(
+    features: Path, tmp_path: Path, one_thread: None, finishers: str
 ) -> None:
+    """Every other time only one of the two is killed; the other one then ends by itself."""
     alone, killed = tmp_path / "alone", tmp_path / "killed"
-    assert main(arguments(features, alone, 640)) == 0
-    processes = two_processes(arguments(features, killed, 640))
-    deadline = time.monotonic() + 100
-    stats = killed / "stats.jsonl"
-    while time.monotonic() < deadline:
-        if stats.is_file() and stats.read_bytes().count(b"\n") >= 40:
-            break
-        time.sleep(0.005)
-    for process in processes:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert 0 < load_checkpoint(killed).samples_seen < 640
-    assert main(arguments(features, killed, 640)) == 0
+    assert main(arguments(features, alone, TOTAL)) == 0
+    chance = random.Random(len(finishers))
+    seen = [0]
+    for attempt in range(10):
+        processes = two_processes(arguments(features, killed, TOTAL))
+        wait_for_lines(killed / "stats.jsonl", seen[-1] // 4 + chance.randrange(8, 16), processes)
+        victims = processes if attempt % 2 else [chance.choice(processes)]
+        for process in victims:
+            process.send_signal(signal.SIGKILL)
+        for process in processes:
+            process.communicate(timeout=60)
+            assert process.returncode != 0
+        seen.append(load_checkpoint(killed).samples_seen)
+    assert seen == sorted(seen) and seen[1] > 0 and seen[3] < seen[-1] < TOTAL
+    if finishers == "one process":
+        assert main(arguments(features, killed, TOTAL)) == 0
+    else:
+        for process in two_processes(arguments(features, killed, TOTAL)):
+            process.communicate(timeout=120)
     assert_same_run(alone, killed)
+
+
+def wait_for_lines(file: Path, n_lines: int, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Until a run has reported so many updates."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and all(one.poll() is None for one in processes):
+        if file.is_file() and file.read_bytes().count(b"\n") >= n_lines:
+            return
+        time.sleep(0.002)
+    raise AssertionError("the run ended, or reported nothing")
