@@ -101,7 +101,7 @@ default-model: .venv-dev/installed
 
 .venv-dev/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,sface,language,evaluate,tensorboard,ray,fetch,serve,xab,dev]"
+	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,sface,language,evaluate,tensorboard,ray,fetch,serve,live,completion,xab,dev]"
 	$(DEV)/python -m pip check
 	@touch $@
 

@@ -13,12 +13,14 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from timing import measure
 
@@ -80,8 +82,20 @@ def warm(model: str | None) -> None:
         for draws in (0, 4)
     )
     print(json.dumps({"name": "4 further faces", "times_one": five["median_s"] / one["median_s"]}))
+    real_time(pipeline)
     measure("hear 6 s", lambda: pipeline.hear(waveform, sample_rate=SAMPLE_RATE), **options)
     measure("draw one face", lambda: pipeline.draw(feature), **options)
+
+
+def real_time(pipeline: speech2face.Pipeline) -> None:
+    """What `stream` costs: time for each second of sound; below 1 it keeps up."""
+    waveform = np.tile(decode(VOICE, speech_only=False).waveform, 6)[: 40 * SAMPLE_RATE]
+    blocks = np.array_split(waveform, 400)
+    started = time.perf_counter()
+    n_faces = sum(1 for _ in pipeline.stream(blocks, SAMPLE_RATE))
+    factor = (time.perf_counter() - started) / (len(waveform) / SAMPLE_RATE)
+    record = {"name": "stream 40 s", "faces": n_faces, "threads": THREADS}
+    print(json.dumps({**record, "real_time_factor": factor}), flush=True)
 
 
 def paper_encoder() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from speech2face.cli.main import _parser, main
+from speech2face.cli.main import main, make_parser
 
 PAGE = Path(__file__).with_name("commands.md")
 PLAIN = {"COLUMNS": "80", "PYTHON_COLORS": "0"}  # whatever the terminal is
@@ -31,7 +31,7 @@ not the page. [training.md](training.md) and [evaluation.md](evaluation.md) show
 def page() -> str:
     """The whole page."""
     sections = [HEAD]
-    for words in commands(_parser()):
+    for words in commands(make_parser()):
         heading = "#" * (2 if len(words) < 2 else 3)
         name = " ".join(("speech2face", *words))
         sections.append(f"{heading} {name}\n\n```\n{help_of(words)}```\n")

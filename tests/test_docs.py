@@ -17,7 +17,7 @@ import pytest
 from media import EXAMPLES
 
 import speech2face
-from speech2face.cli.main import _parser, main
+from speech2face.cli.main import main, make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "speech2face"
@@ -152,7 +152,7 @@ def defined_in(file: Path) -> set[str]:
 
 def parser_of(words: list[str]) -> tuple[argparse.ArgumentParser, list[str]]:
     """Parser of the deepest sub-command that `words` begin with, and the words that are left."""
-    parser, rest = _parser(), list(words)
+    parser, rest = make_parser(), list(words)
     while True:
         children: dict[str, Any] = next(
             (dict(a.choices) for a in parser._actions if isinstance(a, argparse._SubParsersAction)),

@@ -159,11 +159,11 @@ class _Wanted:
     start_seconds: float = 0.0  # of the file are left out
 
 
-class _Unheard(Speech2FaceError):
+class Unheard(Speech2FaceError):
     """There is no speech in it, or too little."""
 
 
-class _Silent(_Unheard):
+class _Silent(Unheard):
     """There is no sound in it."""
 
 
@@ -194,7 +194,7 @@ def _record(blocks: Callable[[], Blocks], wanted: _Wanted) -> Recording:
         recording = _joined(_mixed(blocks(), levels), wanted)
         if len(levels.channels) == 1 or not levels.cancel():
             return recording
-    except _Unheard as unheard:
+    except Unheard as unheard:
         is_silent = isinstance(unheard, _Silent)
         if len(levels.channels) == 1 or not (is_silent or levels.cancel()):
             raise
@@ -312,7 +312,7 @@ def _refuse_unusable(n_samples: int, loudest: float) -> None:
     seconds = n_samples / SAMPLE_RATE
     if seconds < MIN_SECONDS:
         remedy = f"give at least {MIN_SECONDS} s of speech, better six seconds"
-        raise Speech2FaceError(f"holds only {seconds:.2f} s of sound", remedy)
+        raise Unheard(f"holds only {seconds:.2f} s of sound", remedy)
     if 20 * np.log10(loudest + 1e-12) < SILENCE_DBFS:
         problem = f"is silent (below {SILENCE_DBFS:.0f} dBFS throughout)"
         raise _Silent(problem, "give a recording in which somebody speaks")
@@ -323,10 +323,10 @@ def _refuse_without_speech(speech: Waveform, n_searched: int) -> None:
     if seconds == 0:
         problem = f"holds no speech that can be heard (in {searched:.1f} s of sound)"
         remedy = "give a recording in which somebody speaks; music or noise alone make no face"
-        raise _Unheard(problem, remedy)
+        raise Unheard(problem, remedy)
     if seconds < MIN_SECONDS:
         problem = f"holds only {seconds:.2f} s of speech (in {searched:.1f} s of sound)"
-        raise _Unheard(problem, f"give at least {MIN_SECONDS} s of speech, better six seconds")
+        raise Unheard(problem, f"give at least {MIN_SECONDS} s of speech, better six seconds")
 
 
 def _loudest(waveform: Waveform) -> float:

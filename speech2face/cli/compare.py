@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from speech2face.cli.arguments import file_name, path
+from speech2face.cli.results import print_result
 from speech2face.cli.settings import (
     add_settings,
     log_to_terminal,
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = resolved(Trainings(), arguments)
     if arguments.dry_run:
-        return print_settings(settings)
+        return print_settings(settings, arguments)
     for option, value in (("--data", arguments.data), ("--out", arguments.out)):
         if value is None:
             raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
@@ -83,5 +84,5 @@ def run(arguments: argparse.Namespace) -> int:
         systems=names,
         settings=settings,
     )
-    print(report)
+    print_result(arguments, str(report), report=report)
     return 1 if left_out else 0

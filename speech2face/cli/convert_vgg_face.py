@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from speech2face.cli.arguments import file_name, sha256
+from speech2face.cli.results import print_result
 from speech2face.extras import missing_extra
 
 # The same as `vgg_face_convert.LAYOUTS`, which cannot be imported here because that loads torch.
@@ -56,6 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
         layout=arguments.layout,
         overwrite=arguments.force,
     )
-    print(f"{converted.path}: {converted.n_parameters:,} parameters from layout {converted.layout}")
-    print(f"source SHA-256 {converted.sha256}")
+    n_parameters, layout = converted.n_parameters, converted.layout
+    print_result(
+        arguments,
+        f"{converted.path}: {n_parameters:,} parameters from layout {layout}\n"
+        f"source SHA-256 {converted.sha256}",
+        path=converted.path,
+        parameters=n_parameters,
+        layout=layout,
+        source_sha256=converted.sha256,
+    )
     return 0

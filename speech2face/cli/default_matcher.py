@@ -9,6 +9,7 @@ from typing import Any
 
 from speech2face.cli.arguments import file_name, path
 from speech2face.cli.default_model import CORPUS, LICENCE, PACKAGE, commit
+from speech2face.cli.results import print_result
 from speech2face.cli.settings import (
     add_settings,
     log_to_terminal,
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = resolved(MatcherConfig(), arguments)
     if arguments.dry_run:
-        return print_settings(config)
+        return print_settings(config, arguments)
     if arguments.data is None:
         raise Speech2FaceError("--data is missing", "add --data and the folder of the clips")
     destination = matcher_path_of(arguments.model)
@@ -83,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     if destination.exists() and not arguments.force:
         raise Speech2FaceError("a matcher is there", "give --force", str(destination))
     log_to_terminal()
-    print(_make(config, arguments, destination))
+    matcher = _make(config, arguments, destination)
+    print_result(arguments, str(matcher), matcher=matcher)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import path
+from speech2face.cli.results import print_result
 from speech2face.cli.settings import (
     add_settings,
     log_to_terminal,
@@ -108,11 +109,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = resolved(EmbeddedConfig(), arguments)
     if arguments.dry_run:
-        return print_settings(config)
+        return print_settings(config, arguments)
     out = _free_folder(arguments)
     _require_instruments(teaches_languages=config.n_languages > 0)
     log_to_terminal()
-    print(_make(config, arguments.data, arguments.run_dir, out))
+    model = _make(config, arguments.data, arguments.run_dir, out)
+    print_result(arguments, str(model), model=model)
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli import arguments as options
+from speech2face.cli.results import print_result
 from speech2face.cli.settings import log_to_terminal
 from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
@@ -174,7 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
     for noisy in ("matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     left_out = _evaluate_clips(arguments) if has_clips else _evaluate_features(arguments)
-    print(report)
+    print_result(arguments, str(report), report=report)
     return 1 if left_out else 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from speech2face.audio.io import decode
 from speech2face.audio.segment import N_SAMPLES, tile_to
 from speech2face.cli.arguments import file_name, path
+from speech2face.cli.results import print_result
 from speech2face.cli.settings import require_extra
 from speech2face.errors import Speech2FaceError
 from speech2face.files import temporary_place
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         speech=speech,
         photo=photo,
     )
-    print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
+    _tell(arguments, written)
     return 0
 
 
@@ -115,8 +116,13 @@ def _other_system(arguments: argparse.Namespace) -> int:
 
     said = {"licence": arguments.licence, "trained_on": arguments.trained_on}
     for written in export_baseline(arguments.run_dir, arguments.out, said):
-        print(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
+        _tell(arguments, written)
     return 0
+
+
+def _tell(arguments: argparse.Namespace, written: Path) -> None:
+    n_bytes = written.stat().st_size
+    print_result(arguments, f"{written}: {n_bytes / 1e6:.1f} MB", model=written, bytes=n_bytes)
 
 
 def _embedded(arguments: argparse.Namespace) -> tuple[Any, Any, dict[str, Any], Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import exaggeration, file_name, path, positive_count, seconds
+from speech2face.cli.results import print_result
 from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.data.sample import SPLITS
 from speech2face.errors import Speech2FaceError
@@ -125,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         features = extract(
             items, choice.open(), arguments.out, report=lambda done: progress.step("extract", done)
         )
-    return _told(arguments.out, len(features), len(items))
+    return _told(arguments, len(features), len(items))
 
 
 def _run_on_shards(arguments: argparse.Namespace, choice: "ExtractorChoice") -> int:
@@ -146,12 +147,15 @@ def _run_on_shards(arguments: argparse.Namespace, choice: "ExtractorChoice") -> 
             shard_size=arguments.shard_size,
             report=lambda done: progress.step("extract", done),
         )
-    return _told(arguments.out, len(features), len(items))
+    return _told(arguments, len(features), len(items))
 
 
-def _told(out: Path, n_done: int, n_items: int) -> int:
+def _told(arguments: argparse.Namespace, n_done: int, n_items: int) -> int:
     """Print how many clips there are, and return the exit status."""
-    print(f"{out / 'features.safetensors'}: {n_done} of {n_items} clips")
+    out: Path = arguments.out
+    features = out / "features.safetensors"
+    told = f"{features}: {n_done} of {n_items} clips"
+    print_result(arguments, told, features=features, clips=n_done, of=n_items)
     if n_done < n_items:
         print(f"{n_items - n_done} clips left out: see {out / 'extract.json'}", file=sys.stderr)
     return 1 if n_done < n_items else 0

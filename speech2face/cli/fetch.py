@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import path, positive_count, positive_number
+from speech2face.cli.results import print_result
 from speech2face.prepare.downloader import FORMAT, YOUTUBE
 from speech2face.progress import Progress
 
@@ -128,9 +129,10 @@ def run(arguments: argparse.Namespace) -> int:
                 reasons[outcome.rejected.reason] += 1
             progress.advance(outcome.video)
     n_fetched = len(videos) - reasons.total()
-    print(f"{root}: {n_fetched} videos fetched; {wanted.n_there} of the tables were there")
-    for reason, number in sorted(reasons.items()):
-        print(f"not to be had, {reason}: {number}")
+    told = [f"{root}: {n_fetched} videos fetched; {wanted.n_there} of the tables were there"]
+    told += [f"not to be had, {reason}: {number}" for reason, number in sorted(reasons.items())]
+    values = {"fetched": n_fetched, "were_there": wanted.n_there, "not_to_be_had": reasons}
+    print_result(arguments, "\n".join(told), root=root, **values)
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from speech2face import Speech2FaceError, __version__
 from speech2face.cli import (
     compare,
+    completion,
     convert_vgg_face,
     default_matcher,
     default_model,
@@ -14,6 +15,7 @@ from speech2face.cli import (
     export,
     extract,
     fetch,
+    live,
     match,
     models,
     prepare,
@@ -24,6 +26,8 @@ from speech2face.cli import (
     web_export,
     xab,
 )
+from speech2face.cli.colours import RED, coloured
+from speech2face.cli.results import add_json
 
 # A sub-command is a file with a function `add_parser(subparsers)`, which sets `run` to a function
 # from the arguments to the exit status. Heavy packages are imported inside `run`, so that the other
@@ -31,6 +35,7 @@ from speech2face.cli import (
 COMMANDS = (
     reconstruct,
     reconstruct_photo,
+    live,
     match,
     extract,
     evaluate,
@@ -46,6 +51,7 @@ COMMANDS = (
     web_export,
     serve,
     xab,
+    completion,
 )
 
 DESCRIPTION = "A face consistent with a voice: an average-looking face, never the speaker's own."
@@ -63,10 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     `speech2face.__main__` sets up signals and standard streams before it calls this.
     """
     try:
-        parsed = _parser().parse_args(arguments)
+        parsed = make_parser().parse_args(arguments)
         status: int = parsed.run(parsed)
     except Speech2FaceError as error:
-        print(error if error.path else f"speech2face: {error}", file=sys.stderr)
+        told = str(error) if error.path else f"speech2face: {error}"
+        print(coloured(told, RED, sys.stderr), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("speech2face: stopped", file=sys.stderr)
@@ -76,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command line, with all sub-commands."""
     parser = argparse.ArgumentParser(
         prog="speech2face",
         description=DESCRIPTION,
@@ -87,4 +95,5 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(subparsers)
+    add_json(parser)
     return parser

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from speech2face.cli.results import print_result
 from speech2face.models import hub
 
 
@@ -29,22 +30,26 @@ def add_parser(subparsers: Any) -> None:
     verifying.set_defaults(run=_verify)
 
 
-def _list(_: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> int:
     for model in _all():
         n_bytes = model.size_bytes
         size = "incomplete" if n_bytes is None else f"{n_bytes / 1e6:.1f} MB"
         licence = model.card.get("licence", "licence not stated")
-        print(f"{model.name}  {size}  {licence}  {model.path}")
+        told = f"{model.name}  {size}  {licence}  {model.path}"
+        values = {"bytes": n_bytes, "licence": licence, "path": model.path}
+        print_result(arguments, told, name=model.name, **values)
     return 0
 
 
-def _verify(_: argparse.Namespace) -> int:
+def _verify(arguments: argparse.Namespace) -> int:
     for model in _all():
         if isinstance(model, hub.EmbeddedMatcher):
             hub.verify_matcher(model)
         else:
             hub.verify(model)
-        print(f"{model.name}  whole  sha256 {model.card['sha256']}")
+        sha256 = model.card["sha256"]
+        told = f"{model.name}  whole  sha256 {sha256}"
+        print_result(arguments, told, name=model.name, whole=True, sha256=sha256)
     return 0
 
 

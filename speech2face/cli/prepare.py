@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
             if outcome.rejected is not None:
                 reasons[outcome.rejected.reason] += 1
             progress.advance()
-    print_prepared(arguments.out, len(samples) - reasons.total(), reasons)
+    print_prepared(arguments, len(samples) - reasons.total(), reasons)
     return 0
 
 

@@ -4,10 +4,10 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import positive_count, seconds
+from speech2face.cli.results import print_result
 from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.progress import Progress
 
@@ -81,15 +81,18 @@ def run_videos(arguments: argparse.Namespace) -> int:
             else:
                 reasons[outcome.rejected.reason] += 1
             progress.advance()
-    print_prepared(arguments.out, n_clips, reasons)
+    print_prepared(arguments, n_clips, reasons)
     return 0
 
 
-def print_prepared(out: Path, n_clips: int, left_out: Mapping[str, int]) -> None:
+def print_prepared(
+    arguments: argparse.Namespace, n_clips: int, left_out: Mapping[str, int]
+) -> None:
     """Print how many clips are in a folder, and how many were left out for which reason."""
-    print(f"{out}: {n_clips} clips")
-    for reason, number in sorted(left_out.items()):
-        print(f"left out, {reason}: {number}")
+    told = [f"{arguments.out}: {n_clips} clips"]
+    told += [f"left out, {reason}: {number}" for reason, number in sorted(left_out.items())]
+    values = {"out": arguments.out, "clips": n_clips, "left_out": left_out}
+    print_result(arguments, "\n".join(told), **values)
 
 
 def run_add_feature(arguments: argparse.Namespace) -> int:
@@ -103,7 +106,9 @@ def run_add_feature(arguments: argparse.Namespace) -> int:
         for number in add_feature(arguments.out.absolute(), work, runner_of(arguments)):
             n_records += number
             _advance(progress, number)
-    print(f"{arguments.out}: the feature of {arguments.face_encoder} added to {n_records} clips")
+    out, feature = arguments.out, arguments.face_encoder
+    told = f"{out}: the feature of {feature} added to {n_records} clips"
+    print_result(arguments, told, out=out, feature=feature, clips=n_records)
     return 0
 
 

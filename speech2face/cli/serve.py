@@ -69,7 +69,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--packages", type=file_name, metavar="DIR", help="folder of the page's npm archives"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, has_result=False)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """What trainings share on the command line: --config, --set, --dry-run, and the log."""
 
 import argparse
+import json
 import logging
 import sys
 from typing import Any, TypeVar
@@ -56,9 +57,9 @@ def log_to_terminal() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-def print_settings(config: Any) -> int:
-    """Print all settings as TOML; returns the exit status, 0."""
-    from speech2face.configuration import to_toml
+def print_settings(config: Any, arguments: argparse.Namespace) -> int:
+    """Print all settings as TOML, or as JSON; returns the exit status, 0."""
+    from speech2face.configuration import to_json, to_toml
 
-    print(to_toml(config))
+    print(json.dumps(to_json(config)) if arguments.json else to_toml(config))
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from speech2face.cli import train_baseline
 from speech2face.cli.arguments import device, path, positive_count
+from speech2face.cli.results import print_result, print_trained
 from speech2face.cli.settings import (
     add_settings,
     log_to_terminal,
@@ -121,17 +122,21 @@ def _train(recipe: Callable[..., Any], config: Any, arguments: argparse.Namespac
             curves = stack.enter_context(TensorBoardFiles(folder / "tensorboard"))
         state = recipe(config, data, folder, machine, curves)
         if is_first:
-            print(f"{folder}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+            print_trained(arguments, state.samples_seen, state.losses["total"])
     return 0
 
 
 def _print_plan(config: Any, arguments: argparse.Namespace) -> int:
     """Print the settings, and as comments what the training will take; returns 0."""
+    from speech2face.configuration import to_json
     from speech2face.training.estimate import estimate
 
-    print_settings(config)
-    for line in estimate(config, arguments.data, _device(arguments.device)):
-        print(f"# {line}")
+    lines = estimate(config, arguments.data, _device(arguments.device))
+    if arguments.json:
+        print_result(arguments, "", settings=to_json(config), estimate=list(lines))
+        return 0
+    print_settings(config, arguments)
+    print("".join(f"# {line}\n" for line in lines), end="")
     return 0
 
 
@@ -144,9 +149,15 @@ def _balance(config: Any, arguments: argparse.Namespace) -> int:
         lambdas, magnitudes = balance_voice_encoder(
             config, data, folder, at_iteration=arguments.balance_at, machine=machine
         )
-    for name, magnitude in magnitudes.items():
-        print(f"{name}: gradient {magnitude:.4g}, weight {getattr(lambdas, name):.4g}")
-    print(f"written to {folder / LAMBDAS}; train with --config {folder / LAMBDAS}")
+    weights = {name: getattr(lambdas, name) for name in magnitudes}
+    told = [
+        f"{name}: gradient {magnitude:.4g}, weight {weights[name]:.4g}"
+        for name, magnitude in magnitudes.items()
+    ]
+    file = folder / LAMBDAS
+    told.append(f"written to {file}; train with --config {file}")
+    values = {"file": file, "gradients": dict(magnitudes), "weights": weights}
+    print_result(arguments, "\n".join(told), **values)
     return 0
 
 

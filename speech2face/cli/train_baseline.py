@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import file_name, path
+from speech2face.cli.results import print_trained
 from speech2face.cli.settings import (
     add_settings,
     log_to_terminal,
@@ -66,7 +67,7 @@ def run(name: str, arguments: argparse.Namespace) -> int:
 
     settings = resolved(SYSTEMS[name].settings, arguments)
     if arguments.dry_run:
-        return print_settings(settings)
+        return print_settings(settings, arguments)
     for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
         if value is None:
             raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
@@ -76,5 +77,5 @@ def run(name: str, arguments: argparse.Namespace) -> int:
     with Progress(len(samples)) as progress:
         clips, _ = read_clips(samples, pipeline, arguments.readings, progress=progress.advance)
     state = train_baseline(name, settings, clips, arguments.run_dir)
-    print(f"{arguments.run_dir}: {state.samples_seen:,} samples, loss {state.losses['total']:.6g}")
+    print_trained(arguments, state.samples_seen, state.losses["total"])
     return 0

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from speech2face.cli.arguments import file_name, path
+from speech2face.cli.results import print_result
 
 DESCRIPTION = """\
 Write a web page that makes faces from voices in the visitor's browser: no voice leaves it.
@@ -47,5 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
     files = site_files(arguments.model, arguments.packages)
     write_site(arguments.folder, files)
     n_bytes = sum(len(content) for content in files.values())
-    print(f"{arguments.folder}  {len(files)} files, {n_bytes / 1e6:.1f} MB")
+    told = f"{arguments.folder}  {len(files)} files, {n_bytes / 1e6:.1f} MB"
+    print_result(arguments, told, folder=arguments.folder, files=len(files), bytes=n_bytes)
     return 0

@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli import arguments as options
+from speech2face.cli.results import print_result
 from speech2face.errors import Speech2FaceError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _add_run(actions: Any) -> None:
     parser.add_argument(
         "--port", default=8000, type=options.port, metavar="P", help="0 is any that is free (8000)"
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, has_result=False)
 
 
 def _add_score(actions: Any) -> None:
@@ -176,9 +176,14 @@ def _make(arguments: argparse.Namespace) -> int:
     experiment = make_experiment(arguments.experiment, samples, design, consent, left_out.append)
     for line in left_out:
         print(line, file=sys.stderr)
-    print(
-        f"{arguments.experiment}  {len(experiment.lists)} lists of {design.trials} trials  "
-        f"sha256 {experiment.sha256}"
+    n_lists, sha256 = len(experiment.lists), experiment.sha256
+    print_result(
+        arguments,
+        f"{arguments.experiment}  {n_lists} lists of {design.trials} trials  sha256 {sha256}",
+        experiment=arguments.experiment,
+        lists=n_lists,
+        trials=design.trials,
+        sha256=sha256,
     )
     return 1 if left_out else 0
 
@@ -218,13 +223,14 @@ def _score(arguments: argparse.Namespace) -> int:
     report = report_of(experiment, machines, min_checks=arguments.min_checks, seed=arguments.seed)
     make_folder(arguments.out)
     write_report(report, arguments.out)
-    return _told(report, arguments.out)
+    return _told(report, arguments)
 
 
-def _told(report: "Report", out: Path) -> int:
+def _told(report: "Report", arguments: argparse.Namespace) -> int:
     """Say where the report is and what is missing in it; returns the exit status."""
     missing = [section for section in report.sections if section.reason]
     for section in missing:
         print(f"{section.title}: {section.reason}", file=sys.stderr)
-    print(out / "report.html")
+    page = arguments.out / "report.html"
+    print_result(arguments, str(page), report=page)
     return 1 if missing else 0

@@ -13,7 +13,7 @@ that is opened is the face graph whose SHA-256 the hearing graph names.
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -170,6 +170,36 @@ class Pipeline:
             Speech2FaceError: the voice cannot be used.
         """
         return self._feature(_recording(voice, sample_rate))
+
+    def stream(
+        self,
+        chunks: Iterable[NDArray[Any]],
+        sample_rate: int,
+        *,
+        every_seconds: float = 1.0,
+        exaggeration: float | None = None,
+    ) -> Iterator[Face]:
+        """Faces of a voice that is still being spoken, one after the other.
+
+        Args:
+            chunks: consecutive samples, all `[L]` or all `[L, C]`, as sound libraries give them.
+                They may be of any length, and are taken when a face is asked for.
+            sample_rate: in Hz.
+            every_seconds: of new sound after which the next face is made.
+            exaggeration: as for `draw`.
+
+        Yields:
+            A face each time, as soon as half a second of speech is there. Each is the face that
+            `reconstruct` makes of the last 12 s of sound.
+
+        Raises:
+            Speech2FaceError: samples that cannot be used; or, after the last of them, that nobody
+                spoke.
+        """
+        from speech2face.inference.streaming import faces_of_stream
+
+        alpha = self._alpha(exaggeration)
+        return faces_of_stream(self, chunks, sample_rate, every_seconds, alpha)
 
     def describe(self, voice: Voice, *, sample_rate: int | None = None) -> Floats:
         """The numbers by which the model describes a voice before it makes a face of it, `[V]`.

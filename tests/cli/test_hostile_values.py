@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speech2face.cli.main import _parser, main
+from speech2face.cli.main import main, make_parser
 
 HOSTILE = ("-1", "nan", "inf", "1e999", "", "x", "x" * 5000, "9" * 5000, "FOLDER", "FOLDER/none",
            "/dev/null", "\udcff", "a=b", "0")  # fmt: skip
@@ -33,14 +33,14 @@ def taking_values(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 CASES = [
     pytest.param(words, action.dest, id=f"{'-'.join(words)}-{action.dest}")
-    for words, parser in commands(_parser())
+    for words, parser in commands(make_parser())
     for action in taking_values(parser)
 ]
 
 
 def line_of(words: tuple[str, ...], destination: str, value: str, folder: Path) -> list[str]:
     """The command with one hostile value; the other values name files that do not exist."""
-    (parser,) = (parser for names, parser in commands(_parser()) if names == words)
+    (parser,) = (parser for names, parser in commands(make_parser()) if names == words)
     line = list(words)
     for action in taking_values(parser):
         is_chosen = action.dest == destination
