@@ -28,11 +28,18 @@ CHROMIUM = "/usr/bin/chromium"
 WAIT = 120_000  # ms
 
 
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a line for each request."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         write_site(site, site_files())
-        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+        handler = functools.partial(_Quiet, directory=str(site))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         pictures = _pictures(f"http://127.0.0.1:{server.server_port}/")
@@ -55,10 +62,10 @@ def _pictures(address: str) -> dict[str, Image.Image]:
         page.set_default_timeout(WAIT)
         page.goto(address, timeout=WAIT)
         page.wait_for_selector("body[data-loaded]")
-        _choose(page, 1)
         page.click("#slot-1")
         _choose(page, 4)
-        page.fill("#blend", "0.4")
+        page.click("#slot-0")
+        _choose(page, 1)
         page.wait_for_selector("#offline[data-word=works_offline]")
         page.wait_for_timeout(2000)
         pictures = {}

@@ -31,7 +31,7 @@ def main() -> None:
 def _faces() -> Image.Image:
     """One column a voice: its name, and the face that `make demo` makes of it."""
     model = speech2face.load_model()
-    voices = sorted(HERE.glob("*.ogg"))
+    voices = sorted(HERE.glob("*.ogg"), reverse=True)
     width = len(voices) * (SIDE + MARGIN) + MARGIN
     sheet = Image.new("RGB", (width, LABEL + SIDE + MARGIN), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=17)
