@@ -36,6 +36,15 @@ def benchmark() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def command(tiny_page: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The benchmark on the tiny page; what it measures is kept for the next test."""
+    folder = tmp_path_factory.mktemp("out_of_fold")
+    config = tiny_recipe.write_config(folder / "tiny.toml")
+    given = ["--data", str(tiny_page), "--run-dir", str(folder / "run"), "--config", str(config)]
+    return ["out_of_fold.py", *given]
+
+
+@pytest.fixture(scope="module")
 def measured(benchmark: ModuleType, tiny_page: Path, tiny_run: Path) -> Measurements:
     """Of the train clips, as the recipe has kept them."""
     config = tiny_recipe.config()
@@ -46,8 +55,7 @@ def measured(benchmark: ModuleType, tiny_page: Path, tiny_run: Path) -> Measurem
 
 def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
     benchmark: ModuleType,
-    tiny_page: Path,
-    tmp_path: Path,
+    command: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -60,9 +68,7 @@ def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
         return fitted
 
     monkeypatch.setattr(benchmark, "fit_voices", watched)
-    config = tiny_recipe.write_config(tmp_path / "tiny.toml")
-    line = ["--data", str(tiny_page), "--run-dir", str(tmp_path / "run"), "--config", str(config)]
-    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--exaggerations", "0.5"])
+    monkeypatch.setattr(sys, "argv", [*command, "--exaggerations", "0.5"])
     benchmark.main()
     everybody = set().union(*learned_from)
     assert len(learned_from) == 5 and len(everybody) == 10
@@ -77,22 +83,19 @@ def test_every_person_is_missing_from_just_one_fit_and_every_clip_has_a_line(
 
 def test_another_voice_head_is_judged_beside_the_recipe_and_other_faces_are_refused(
     benchmark: ModuleType,
-    tiny_page: Path,
-    tmp_path: Path,
+    command: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The same head by another name: every paired difference is zero."""
-    config = tiny_recipe.write_config(tmp_path / "tiny.toml")
-    line = ["--data", str(tiny_page), "--run-dir", str(tmp_path / "run"), "--config", str(config)]
-    line += ["--exaggerations", "0"]
-    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--against", "voice.n_folds=3"])
+    line = [*command, "--exaggerations", "0", "--against"]
+    monkeypatch.setattr(sys, "argv", [*line, "voice.n_folds=3"])
     benchmark.main()
     rows = [row for row in capsys.readouterr().out.splitlines() if "minus against" in row]
     assert len(rows) == 2
     for row in rows:
         assert row.partition("minus against, 0:")[2].count("+0.0 [+0.0, +0.0]") == 6
-    monkeypatch.setattr(sys, "argv", ["out_of_fold.py", *line, "--against", "n_face=5"])
+    monkeypatch.setattr(sys, "argv", [*line, "n_face=5"])
     with pytest.raises(Speech2FaceError, match="another code of faces"):
         benchmark.main()
 
