@@ -201,12 +201,15 @@ def hear_languages(
         voices: their languages, and who speaks.
         config: the folds, and how the heads are fitted.
     """
-    tolerance = distortion_tolerance(scaled, moved, config)  # [V, V]
-    features, copies = scaled @ tolerance, (scaled[:, None] + moved) @ tolerance
-    fold = person_folds(voices.persons, config.n_folds, config.seed)
     n_languages = voices.languages.shape[1]
     roots = scaled.new_zeros(len(scaled), n_languages)
     moved_roots = scaled.new_zeros(*moved.shape[:2], n_languages)
+    if n_languages == 0:
+        deaf = LanguageHead(scaled.new_zeros(scaled.shape[1], 0), scaled.new_zeros(0))
+        return HeardLanguages(roots, moved_roots, deaf)
+    tolerance = distortion_tolerance(scaled, moved, config)  # [V, V]
+    features, copies = scaled @ tolerance, (scaled[:, None] + moved) @ tolerance
+    fold = person_folds(voices.persons, config.n_folds, config.seed)
     for number in range(config.n_folds):
         kept, held = fold != number, fold == number
         head = fit_language_head(features[kept], voices.languages[kept], config.language_ridge)
