@@ -118,19 +118,19 @@ def pictures(clips: Clips, size: int = PICTURE_SIZE) -> Tensor:
     Raises:
         Speech2FaceError: a photo cannot be read.
     """
-    template = face_template(PICTURE_SCALE * size)
     return torch.stack(
         [
-            small_picture(
-                similarity_crop(
-                    open_image(sample.face), five_points(points), template, PICTURE_SCALE * size
-                ),
-                size,
-            )
+            small_picture(aligned(open_image(sample.face), points, size), size)
             for sample, points in zip(clips.samples, clips.landmarks, strict=True)
             if sample.face is not None
         ]
     )
+
+
+def aligned(photo: RGBImage, landmarks: NDArray[np.float64], size: int) -> RGBImage:
+    """The photo with eyes, nose and mouth at their places, at twice the `size` that is wanted."""
+    side = PICTURE_SCALE * size
+    return similarity_crop(photo, five_points(landmarks), face_template(side), side)
 
 
 def face_template(size: int) -> NDArray[np.float64]:

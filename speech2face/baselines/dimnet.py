@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2face.baselines.frozen_view import FrozenView, on_view
+from speech2face.baselines.widths import all_narrowed, narrowed
 from speech2face.evaluation.scores import Distance
 
 EMBEDDING = 64
@@ -26,17 +27,18 @@ class VoiceNet(nn.Module):
     The voice-to-face GAN of the same authors uses it too, frozen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
         stack: list[nn.Module] = []
-        for n_inputs, channels in zip(VOICE_CHANNELS, VOICE_CHANNELS[1:], strict=False):
+        widths = (VOICE_CHANNELS[0], *all_narrowed(VOICE_CHANNELS[1:], share))
+        for n_inputs, channels in zip(widths, widths[1:], strict=False):
             stack += [
                 nn.Conv1d(n_inputs, channels, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm1d(channels),
                 nn.ReLU(),
             ]
         self.layers = nn.Sequential(
-            *stack, nn.Conv1d(VOICE_CHANNELS[-1], EMBEDDING, 3, stride=2, padding=1)
+            *stack, nn.Conv1d(widths[-1], EMBEDDING, 3, stride=2, padding=1)
         )
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -51,11 +53,12 @@ class FaceNet(nn.Module):
     The paper does not print its widths; these are the usual ones of that network.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
         stack: list[nn.Module] = []
         n_inputs = 3
-        for channels, n_pairs in FACE_STAGES:
+        for of_paper, n_pairs in FACE_STAGES:
+            channels = narrowed(of_paper, share)
             stack += [nn.Conv2d(n_inputs, channels, 3, stride=2, padding=1), nn.PReLU(channels)]
             stack += [_Residual(channels) for _ in range(n_pairs)]
             n_inputs = channels
@@ -104,9 +107,9 @@ class Dimnet(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(size, n) for name, n in classes.items()})
 
 
-def paper_dimnet(classes: Mapping[str, int]) -> Dimnet:
+def paper_dimnet(classes: Mapping[str, int], share: float = 1.0) -> Dimnet:
     """The network at the size of the paper; there `classes` has identity 924, gender 2."""
-    return Dimnet(VoiceNet(), FaceNet(), EMBEDDING, classes)
+    return Dimnet(VoiceNet(share), FaceNet(share), EMBEDDING, classes)
 
 
 def compact_dimnet(

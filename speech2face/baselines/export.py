@@ -23,9 +23,11 @@ from torch.nn.utils import parametrize
 from speech2face.baselines.clips import PICTURE_SIZE
 from speech2face.baselines.frozen_view import FrozenView
 from speech2face.baselines.interfaces import Embedder, Generator
+from speech2face.baselines.settings import COMPACT
 from speech2face.baselines.svhf import Svhf
 from speech2face.baselines.trainer import SYSTEMS, load_baseline, system_of
 from speech2face.configuration import to_json
+from speech2face.errors import Speech2FaceError
 from speech2face.files import write_whole
 from speech2face.inference.export import graph_content
 from speech2face.inference.pipeline import Shape
@@ -73,6 +75,9 @@ def export_baseline(folder: Path, path: Path, said: Mapping[str, Any]) -> list[P
     """
     name = system_of(folder)
     settings, network = load_baseline(name, folder)
+    if settings.size != COMPACT:
+        problem = "this run has the size of the paper, and only compact ones are exported"
+        raise Speech2FaceError(problem, "train with --set size=compact", str(folder))
     _fix_weights(network)
     draws, distance = SYSTEMS[name].draws, getattr(network, "distance", None)
     card = dict(said) | {"system": name, "title": SYSTEMS[name].title, "distance": distance}

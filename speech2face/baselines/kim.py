@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from speech2face.baselines.frozen_view import FrozenView, layers, on_view
+from speech2face.baselines.widths import all_narrowed, narrowed
 from speech2face.evaluation.scores import Distance
 
 EMBEDDING = 128
@@ -21,11 +22,12 @@ VGG16_CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 
 class VoiceTower(nn.Module):
     """SoundNet and two layers, `[B, 1, 220500]` (ten seconds of 22,050 Hz) to `[B, 128]`."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
         stack: list[nn.Module] = []
         n_inputs = 1
-        for place, (kernel, channels, pool) in enumerate(SOUND_LAYERS):
+        for place, (kernel, of_paper, pool) in enumerate(SOUND_LAYERS):
+            channels = narrowed(of_paper, share)
             stack.append(nn.Conv1d(n_inputs, channels, kernel, stride=2, padding=kernel // 2))
             if place < len(SOUND_LAYERS) - 1:
                 stack += [nn.BatchNorm1d(channels), nn.ReLU()]
@@ -44,12 +46,12 @@ class VoiceTower(nn.Module):
 class FaceTower(nn.Module):
     """VGG-16 up to its last convolution, and two layers, `[B, 3, 224, 224]` to `[B, 128]`."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
         stack: list[nn.Module] = []
         n_inputs = 3
         for block in VGG16_CHANNELS:
-            for channels in block:
+            for channels in all_narrowed(block, share):
                 stack += [nn.Conv2d(n_inputs, channels, 3, padding=1), nn.ReLU()]
                 n_inputs = channels
             stack.append(nn.MaxPool2d(2))
@@ -74,9 +76,9 @@ class TwoTowers(nn.Module):
         self.voice, self.face = voice, face
 
 
-def paper_kim() -> TwoTowers:
-    """The network at the size of the paper."""
-    return TwoTowers(VoiceTower(), FaceTower())
+def paper_kim(share: float = 1.0) -> TwoTowers:
+    """The network at the size of the paper, or at a share of its widths."""
+    return TwoTowers(VoiceTower(share), FaceTower(share))
 
 
 def compact_kim(voice: FrozenView, face: FrozenView, size: int) -> TwoTowers:

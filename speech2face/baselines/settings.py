@@ -29,12 +29,15 @@ class BaselineTraining:
     """What the settings of all five systems have in common."""
 
     size: str = COMPACT  # or "paper"
+    width_share: float = 1.0  # of the paper's widths; less is for a trial of the paper's size
     view: ViewConfig = field(default_factory=ViewConfig)  # of the compact size
     adam: AdamConfig = field(default_factory=lambda: _adam(1e-3))
     plan: Plan = field(default_factory=lambda: _plan(60))
 
     def __post_init__(self) -> None:
         require(self.size in (COMPACT, PAPER), "size", self.size, f"{COMPACT} or {PAPER}")
+        share = self.width_share
+        require(0 < share <= 1, "width_share", share, "above 0, and at most 1")
 
 
 @dataclass(frozen=True)
@@ -152,13 +155,16 @@ class GanTraining(BaselineTraining):
 
     channels: tuple[int, ...] = (256, 128, 64, 32, 16)  # of the generator, compact
     judge_channels: tuple[int, ...] = (16, 32, 64, 128, 128)  # of the trunk that judges, compact
+    voice_run: str = ""  # run of DIMNet at the paper's size, whose voice network is used there
+    shift: int = 4  # pixels by which photos and made faces are moved before they are judged; ours
     lambdas: GanLambdas = field(default_factory=GanLambdas)
-    adam: AdamConfig = field(default_factory=lambda: _adam(2e-4, beta1=0.5))
-    plan: Plan = field(default_factory=lambda: _plan(60, batch_size=64))
+    adam: AdamConfig = field(default_factory=lambda: _adam(5e-4, beta1=0.5))
+    plan: Plan = field(default_factory=lambda: _plan(60, batch_size=16))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_sizes(self, "channels", "judge_channels")
+        require(0 <= self.shift <= 16, "shift", self.shift, "0..16")
         for name in ("channels", "judge_channels"):
             value = getattr(self, name)
             require(len(value) == 5, name, value, "five, for 64 pixels")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,12 +121,14 @@ def gan_step(state: TrainState, batch: Batch, settings: Any) -> Losses:
     noise = torch.from_numpy(batch.generator.standard_normal(tuple(code.shape))).to(code)
     made = network.generator(voice2face_gan.with_noise(code, noise))
     people = batch.classes["identity"]
+    photos = batch.face(batch.draw.second)
+    vary = partial(voice2face_gan.varied, shift=settings.shift, generator=batch.generator)
     of_judge = voice2face_gan.judge_losses(
-        judge(batch.face(batch.draw.second)), judge(made.detach()), people[batch.draw.second]
+        judge(vary(photos)), judge(vary(made.detach())), people[batch.draw.second]
     )
     against = torch.stack(list(of_judge.values())).sum()
     descend(state, OPPONENT, against)
-    terms = voice2face_gan.generator_losses(judge(made), people[batch.draw.first])
+    terms = voice2face_gan.generator_losses(judge(vary(made)), people[batch.draw.first])
     total = weighted_sum(terms, asdict(settings.lambdas))
     descend(state, NETWORK, total)
     return terms | {"judge": against, "total": total}

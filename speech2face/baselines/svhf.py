@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from speech2face.baselines.frozen_view import FrozenView, layers, on_view
 from speech2face.baselines.interfaces import Direction
+from speech2face.baselines.widths import all_narrowed
 
 STREAM_SIZE = 1024  # of a stream's output
+WIDTHS = (256, 4096, STREAM_SIZE)  # of the last convolution, fc6 and fc7
 FRAMES = tuple(range(100, 1001, 100))  # lengths of a spectrogram at test
 
 
@@ -23,11 +25,13 @@ class FaceStream(nn.Module):
     The figure prints 256 x 7 x 7 after the last pool, which needs pools with a margin of one pixel.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
-        self.trunk = _trunk(3, pool_padding=1, last_pool=nn.MaxPool2d(3, 2, padding=1))
-        self.fc6 = nn.Linear(256 * 7 * 7, 4096)
-        self.fc7 = nn.Linear(4096, STREAM_SIZE)
+        last, fc6, fc7 = all_narrowed(WIDTHS, share)
+        last_pool = nn.MaxPool2d(3, 2, padding=1)
+        self.trunk = _trunk(3, pool_padding=1, last_pool=last_pool, share=share)
+        self.fc6 = nn.Linear(last * 7 * 7, fc6)
+        self.fc7 = nn.Linear(fc6, fc7)
 
     def forward(self, photos: Tensor) -> Tensor:
         """`[B, 3, 224, 224]` to `[B, 1024]`; there is no ReLU after the last layer."""
@@ -41,11 +45,13 @@ class VoiceStream(nn.Module):
     The pool over 5 x 3 has the *stride* 3 x 2. With a kernel of 3 x 2, fc6 would not fit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
-        self.trunk = _trunk(1, pool_padding=0, last_pool=nn.MaxPool2d((5, 3), (3, 2)))
-        self.fc6 = nn.Conv2d(256, 4096, (9, 1))
-        self.fc7 = nn.Linear(4096, STREAM_SIZE)
+        last, fc6, fc7 = all_narrowed(WIDTHS, share)
+        last_pool = nn.MaxPool2d((5, 3), (3, 2))
+        self.trunk = _trunk(1, pool_padding=0, last_pool=last_pool, share=share)
+        self.fc6 = nn.Conv2d(last, fc6, (9, 1))
+        self.fc7 = nn.Linear(fc6, fc7)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """`[B, 1, 512, T]` to `[B, 1024]`, averaged over the remaining time steps after fc6."""
@@ -54,15 +60,16 @@ class VoiceStream(nn.Module):
         return features
 
 
-def _trunk(channels: int, pool_padding: int, last_pool: nn.Module) -> nn.Sequential:
+def _trunk(channels: int, pool_padding: int, last_pool: nn.Module, share: float) -> nn.Sequential:
+    first, later = all_narrowed((96, 256), share)
     return nn.Sequential(
-        nn.Conv2d(channels, 96, 7, stride=2, padding=1),
+        nn.Conv2d(channels, first, 7, stride=2, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(3, 2, padding=pool_padding),
-        nn.Conv2d(96, 256, 5, stride=2, padding=1),
+        nn.Conv2d(first, later, 5, stride=2, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(3, 2, padding=pool_padding),
-        *(layer for _ in range(3) for layer in (nn.Conv2d(256, 256, 3, padding=1), nn.ReLU())),
+        *(layer for _ in range(3) for layer in (nn.Conv2d(later, later, 3, padding=1), nn.ReLU())),
         last_pool,
     )
 
@@ -119,11 +126,12 @@ class Svhf(nn.Module):
         return logits
 
 
-def paper_svhf(direction: Direction = "V->F") -> Svhf:
-    """The network at the size of the paper."""
-    voice, face = VoiceStream(), FaceStream()
+def paper_svhf(direction: Direction = "V->F", share: float = 1.0) -> Svhf:
+    """The network at the size of the paper, or at a share of its widths."""
+    voice, face = VoiceStream(share), FaceStream(share)
     query, candidate = (voice, face) if direction == "V->F" else (face, voice)
-    return Svhf(query, candidate, PairClassifier())
+    size, *hidden = all_narrowed((STREAM_SIZE, 1024, 512), share)
+    return Svhf(query, candidate, PairClassifier(size, tuple(hidden)))
 
 
 def compact_svhf(query: FrozenView, candidate: FrozenView, size: int) -> Svhf:

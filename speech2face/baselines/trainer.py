@@ -10,18 +10,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from speech2face.baselines import clips as inputs
 from speech2face.baselines import dimnet, kim, steps, svhf, voice2face_gan, wav2pix
 from speech2face.baselines.clips import IDENTITY, Clips
+from speech2face.baselines.front_ends import FRONT_ENDS, FrontEnd
 from speech2face.baselines.frozen_view import FrozenView
+from speech2face.baselines.interfaces import Direction
 from speech2face.baselines.samplers import Sampler, independent, same_clip, triplet
 from speech2face.baselines.settings import (
     PAPER,
@@ -33,8 +36,11 @@ from speech2face.baselines.settings import (
     Wav2PixTraining,
 )
 from speech2face.baselines.steps import NETWORK, OPPONENT, Batch, Losses
+from speech2face.baselines.widths import all_narrowed
 from speech2face.configuration import restored, to_json
+from speech2face.data.speech import speech_of
 from speech2face.errors import Speech2FaceError
+from speech2face.face.image import open_image
 from speech2face.models.checkpoint import Family, has_checkpoint, load_checkpoint, restore_weights
 from speech2face.training.loop import fit
 from speech2face.training.recipes.matcher import MatcherConfig, common_scale, voice_shares
@@ -98,31 +104,50 @@ def _views(settings: BaselineTraining, facts: Facts) -> tuple[FrozenView, Frozen
 
 
 def _svhf(settings: SvhfTraining, facts: Facts) -> Networks:
+    if settings.size == PAPER:
+        direction = cast(Direction, settings.direction)
+        return {NETWORK: svhf.paper_svhf(direction, settings.width_share)}
     voice, face = _views(settings, facts)
     query, candidate = (voice, face) if settings.direction == "V->F" else (face, voice)
     return {NETWORK: svhf.compact_svhf(query, candidate, settings.width)}
 
 
 def _kim(settings: KimTraining, facts: Facts) -> Networks:
+    if settings.size == PAPER:
+        return {NETWORK: kim.paper_kim(settings.width_share)}
     return {NETWORK: kim.compact_kim(*_views(settings, facts), settings.width)}
 
 
 def _dimnet(settings: DimnetTraining, facts: Facts) -> Networks:
+    if settings.size == PAPER:
+        return {NETWORK: dimnet.paper_dimnet(facts.classes, settings.width_share)}
     views = _views(settings, facts)
     return {NETWORK: dimnet.compact_dimnet(*views, settings.width, facts.classes)}
 
 
 def _wav2pix(settings: Wav2PixTraining, facts: Facts) -> Networks:
+    n_people, share = facts.classes[IDENTITY], settings.width_share
+    if settings.size == PAPER:
+        channels = all_narrowed(wav2pix.DISCRIMINATOR_64, share)
+        return {
+            NETWORK: wav2pix.paper_wav2pix(n_people, share, settings.dropout),
+            OPPONENT: wav2pix.FaceDiscriminator(channels),
+        }
     voice, _ = _views(settings, facts)
-    network = wav2pix.compact_wav2pix(
-        voice, facts.classes[IDENTITY], settings.channels, settings.dropout
-    )
+    network = wav2pix.compact_wav2pix(voice, n_people, settings.channels, settings.dropout)
     return {NETWORK: network, OPPONENT: wav2pix.FaceDiscriminator(settings.channels[::-1])}
 
 
 def _gan(settings: GanTraining, facts: Facts) -> Networks:
+    n_people, share = facts.classes[IDENTITY], settings.width_share
+    if settings.size == PAPER:
+        trunk = all_narrowed(voice2face_gan.TRUNK_CHANNELS, share)
+        return {
+            NETWORK: voice2face_gan.paper_voice2face(dimnet.VoiceNet(share), share),
+            OPPONENT: voice2face_gan.FaceJudge(n_people, trunk),
+        }
     voice, _ = _views(settings, facts)
-    judge = voice2face_gan.FaceJudge(facts.classes[IDENTITY], settings.judge_channels)
+    judge = voice2face_gan.FaceJudge(n_people, settings.judge_channels)
     return {NETWORK: voice2face_gan.compact_voice2face(voice, settings.channels), OPPONENT: judge}
 
 
@@ -163,28 +188,29 @@ def train_baseline(name: str, settings: Any, clips: Clips, folder: Path) -> Trai
             training diverges.
     """
     system = SYSTEMS[name]
-    _refuse_paper_size(name, settings)
     classes = {one: clips.classes(one) for one in system.covariates(settings)}
-    voices = inputs.descriptions(clips)
-    features = inputs.features(clips)
-    facts = Facts(voices.shape[1], features.shape[1], {one: n for one, (_, n) in classes.items()})
+    sizes = inputs.descriptions(clips).shape[1], inputs.features(clips).shape[1]
+    facts = Facts(*sizes, {one: n for one, (_, n) in classes.items()})
     plan = settings.plan.for_corpus(len(clips))
     run = Run(folder)
     run.begin({"system": name, "settings": to_json(settings), "clips": _digest(clips)})
     with _seeded(plan.seed):
         networks = system.build(settings, facts)
-    _fit_views(networks[NETWORK], clips, settings)
-    faces = inputs.pictures(clips) if system.draws else features
+    if settings.size != PAPER:
+        _fit_views(networks[NETWORK], clips, settings)
+    elif isinstance(settings, GanTraining):
+        _take_voice_network(networks[NETWORK], settings)
+    read = _readers(name, settings, clips)
     state = start_state(system.family, Trained(settings, facts), networks, settings.adam, plan)
 
     def batches_from(samples_seen: int) -> Iterator[Batch]:
         iteration = plan.iteration(samples_seen)
         while True:
             generator = np.random.default_rng([plan.seed, iteration])
+            draw = system.sampler(clips.people, plan.update_size, generator)
             yield Batch(
-                system.sampler(clips.people, plan.update_size, generator),
-                lambda rows: voices[rows],
-                lambda rows: faces[rows],
+                draw,
+                *read(generator),
                 {one: torch.from_numpy(of_all) for one, (of_all, _) in classes.items()},
                 generator,
             )
@@ -237,12 +263,55 @@ def n_parameters(network: nn.Module) -> int:
     return sum(one.numel() for one in network.parameters())
 
 
-def _refuse_paper_size(name: str, settings: BaselineTraining) -> None:
+Readers = tuple[inputs.Reader, inputs.Reader]  # of voices and of faces
+
+
+def _readers(
+    name: str, settings: BaselineTraining, clips: Clips
+) -> Callable[[np.random.Generator], Readers]:
+    """What reads the inputs of an update, given the generator of the update."""
     if settings.size == PAPER:
-        raise Speech2FaceError(
-            f"{name} cannot be trained at the size of the paper here: its front end is missing",
-            "use --set size=compact, or build the network from speech2face/baselines",
-        )
+        return partial(_paper_readers, FRONT_ENDS[name], clips)
+    voices = inputs.descriptions(clips)
+    faces = inputs.pictures(clips) if SYSTEMS[name].draws else inputs.features(clips)
+    return lambda generator: (lambda rows: voices[rows], lambda rows: faces[rows])
+
+
+def _paper_readers(front_end: FrontEnd, clips: Clips, generator: np.random.Generator) -> Readers:
+    """Readers that open recordings and photos for each update, so that any corpus fits."""
+
+    def voices(rows: inputs.Rows) -> Tensor:
+        return front_end.voices([speech_of(clips.samples[row]) for row in rows], generator)
+
+    def faces(rows: inputs.Rows) -> Tensor:
+        return torch.stack([_paper_face(front_end, clips, row) for row in rows])
+
+    return voices, faces
+
+
+def _paper_face(front_end: FrontEnd, clips: Clips, row: np.intp) -> Tensor:
+    photo = clips.samples[row].face
+    assert photo is not None  # clips are those with a photo
+    return front_end.face(open_image(photo), clips.landmarks[row])
+
+
+def _take_voice_network(network: nn.Module, settings: GanTraining) -> None:
+    """Give the GAN at the size of the paper the voice network of a trained DIMNet.
+
+    Raises:
+        Speech2FaceError: no run is named, or it is none of DIMNet at this size.
+    """
+    if not settings.voice_run:
+        problem = "the voice-to-face GAN at the size of its paper needs a trained voice network"
+        remedy = "train DIMNet with --set size=paper, and name its run with --set voice_run=RUN"
+        raise Speech2FaceError(problem, remedy)
+    run = Path(settings.voice_run)
+    trained, of_run = load_baseline("dimnet", run)
+    if (trained.size, trained.width_share) != (PAPER, settings.width_share):
+        problem = "this DIMNet has another size or width_share than the GAN"
+        raise Speech2FaceError(problem, "train it with the same size and width_share", str(run))
+    assert isinstance(network, voice2face_gan.Voice2Face) and isinstance(of_run, dimnet.Dimnet)
+    network.voice.load_state_dict(of_run.voice.state_dict())
 
 
 def _digest(clips: Clips) -> str:

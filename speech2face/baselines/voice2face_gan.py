@@ -9,11 +9,13 @@ paper and of its published settings, not from its code.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2face.baselines.frozen_view import FrozenView
+from speech2face.baselines.widths import all_narrowed
 
 CODE = 64
 GENERATOR_CHANNELS = (1024, 512, 256, 128, 64)
@@ -96,14 +98,32 @@ class Voice2Face(nn.Module):
         return faces.clamp(-1.0, 1.0)
 
 
-def paper_voice2face(voice: nn.Module) -> Voice2Face:
+def paper_voice2face(voice: nn.Module, share: float = 1.0) -> Voice2Face:
     """The generator at the size of the paper, on DIMNet's voice network or another one of 64-D."""
-    return Voice2Face(voice, FaceGenerator())
+    return Voice2Face(voice, FaceGenerator(all_narrowed(GENERATOR_CHANNELS, share)))
 
 
 def compact_voice2face(voice: FrozenView, channels: Sequence[int]) -> Voice2Face:
     """A narrower generator on a frozen speaker encoder, reduced to a few directions."""
     return Voice2Face(voice, FaceGenerator(channels, voice.weight.shape[1]))
+
+
+def varied(photos: Tensor, shift: int, generator: np.random.Generator) -> Tensor:
+    """Photos `[B, 3, H, W]`, every second one mirrored, each moved by up to `shift` pixels.
+
+    The published training mirrors. Movement is ours: with one photo of a person, the judge knows
+    the person by single pixels, and the generator satisfies it without any likeness.
+    """
+    mirrors = generator.integers(2, size=len(photos)).astype(bool)
+    moves = generator.integers(-shift, shift + 1, size=(len(photos), 2))
+    wide = F.pad(photos, (shift,) * 4, mode="replicate") if shift else photos
+    height, width = photos.shape[2:]
+    rows = []
+    for photo, mirror, (down, right) in zip(wide, mirrors, moves, strict=True):
+        top, left = int(shift + down), int(shift + right)
+        seen = photo[:, top : top + height, left : left + width]
+        rows.append(seen.flip(-1) if mirror else seen)
+    return torch.stack(rows)
 
 
 def with_noise(codes: Tensor, noise: Tensor) -> Tensor:

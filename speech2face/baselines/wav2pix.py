@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from speech2face.baselines.frozen_view import FrozenView, layers, on_view
+from speech2face.baselines.widths import all_narrowed
 
 CODE = 128  # z
 ENCODER_CHANNELS = (16, 32, 128, 256, 512, 1024)
@@ -28,11 +29,11 @@ REAL_TARGET = 0.9  # of the discriminator; a softened 1
 class WaveformEncoder(nn.Module):
     """One second of 16 kHz sound, `[B, 1, 16000]`, to z `[B, 128]`."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
         stack: list[nn.Module] = []
         n_inputs = 1
-        for channels in ENCODER_CHANNELS:
+        for channels in all_narrowed(ENCODER_CHANNELS, share):
             stack += [
                 nn.ConstantPad1d((6, 7), 0.0),
                 nn.Conv1d(n_inputs, channels, 15, stride=4),
@@ -142,9 +143,10 @@ class Wav2Pix(nn.Module):
         return faces
 
 
-def paper_wav2pix(n_people: int) -> Wav2Pix:
-    """The network at the size of the paper, 64 pixels."""
-    return Wav2Pix(WaveformEncoder(), IdentityHead(n_people), FaceGenerator())
+def paper_wav2pix(n_people: int, share: float = 1.0, dropout: float = DROPOUT) -> Wav2Pix:
+    """The network at the size of the paper, 64 pixels, or at a share of its widths."""
+    generator = FaceGenerator(all_narrowed(GENERATOR_64, share), dropout=dropout)
+    return Wav2Pix(WaveformEncoder(share), IdentityHead(n_people), generator)
 
 
 def compact_wav2pix(

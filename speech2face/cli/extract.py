@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import exaggeration, file_name, path, positive_count, seconds
+from speech2face.cli.corpora import read_samples
 from speech2face.cli.results import print_result
 from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.data.sample import SPLITS
@@ -115,7 +116,9 @@ def run(arguments: argparse.Namespace) -> int:
     from speech2face.progress import Progress
 
     samples = [
-        sample for sample in _read(arguments.manifest) if arguments.split in (None, sample.split)
+        sample
+        for sample in read_samples(arguments.manifest)
+        if arguments.split in (None, sample.split)
     ]
     if not samples:
         raise Speech2FaceError(
@@ -166,14 +169,6 @@ def _refuse_shard_options(arguments: argparse.Namespace) -> None:
     if arguments.runner != "serial" or arguments.address or arguments.retry:
         problem = f"{arguments.manifest} is no folder of clips that were prepared from videos"
         raise Speech2FaceError(problem, "leave out --runner, --address and --retry")
-
-
-def _read(manifest: Path) -> Any:
-    """The samples of a manifest, or of a folder with the clips of the authors' page."""
-    from speech2face.data import authors_page
-    from speech2face.data.manifest import read_manifest
-
-    return authors_page.read(manifest) if manifest.is_dir() else read_manifest(manifest)
 
 
 def _choice(arguments: argparse.Namespace) -> "ExtractorChoice":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import file_name, path
+from speech2face.cli.corpora import read_samples
 from speech2face.cli.results import print_trained
 from speech2face.cli.settings import (
     add_settings,
@@ -25,9 +26,10 @@ PURPOSES = {
     "voice2face-gan": ("train the voice-to-face GAN", "plan.epochs=100"),
 }
 DESCRIPTION = """\
-{purpose}. The compact size is trained, on frozen encoders: the numbers by which the model describes
-a voice, and features of two recognisers for a photo. Learns from the train split of the clips in
-DIR. If a run was stopped, the same command continues it. Needs the extras "train", "face", "sface".
+{purpose}. The compact size is trained on frozen encoders: the numbers by which the model describes
+a voice, and features of two recognisers for a photo. With configs/{name}-paper.toml the size of the
+paper is trained, from recordings and photos. Learns from the train split of the clips of DATA. If a
+run was stopped, the same command continues it. Needs the extras "train", "face", "sface".
 """
 
 
@@ -37,10 +39,15 @@ def add_networks(networks: Any) -> None:
         parser = networks.add_parser(
             name,
             help=purpose,
-            description=DESCRIPTION.format(purpose=purpose[0].upper() + purpose[1:]),
+            description=DESCRIPTION.format(purpose=purpose[0].upper() + purpose[1:], name=name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
+        parser.add_argument(
+            "--data",
+            type=path,
+            metavar="DATA",
+            help="a manifest, or a folder with the clips of the authors' page",
+        )
         parser.add_argument("--run-dir", type=path, metavar="R", help="new, or one to continue")
         parser.add_argument(
             "--model", type=file_name, metavar="M", help="model file (the embedded one)"
@@ -61,7 +68,6 @@ def run(name: str, arguments: argparse.Namespace) -> int:
     require_extra()
     from speech2face.baselines.clips import read_clips
     from speech2face.baselines.trainer import SYSTEMS, train_baseline
-    from speech2face.data import authors_page
     from speech2face.inference.pipeline import load_model
     from speech2face.progress import Progress
 
@@ -70,10 +76,10 @@ def run(name: str, arguments: argparse.Namespace) -> int:
         return print_settings(settings, arguments)
     for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
         if value is None:
-            raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
+            raise Speech2FaceError(f"{option} is missing", f"add {option} and a place")
     log_to_terminal()
     pipeline = load_model(arguments.model)
-    samples = [one for one in authors_page.read(arguments.data) if one.split == "train"]
+    samples = [one for one in read_samples(arguments.data) if one.split == "train"]
     with Progress(len(samples)) as progress:
         clips, _ = read_clips(samples, pipeline, arguments.readings, progress=progress.advance)
     state = train_baseline(name, settings, clips, arguments.run_dir)

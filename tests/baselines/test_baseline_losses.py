@@ -171,6 +171,25 @@ def test_losses_of_the_gan_are_those_of_the_hand() -> None:
     assert {name: one.item() for name, one in generator.items()} == pytest.approx(expected)
 
 
+def test_varied_photos_are_mirrored_and_moved_ones_of_the_same_photo() -> None:
+    photo = torch.rand(1, 3, 8, 8)
+    wide = torch.nn.functional.pad(photo, (2, 2, 2, 2), mode="replicate")
+    allowed = [
+        seen
+        for top in range(5)
+        for left in range(5)
+        for seen in (
+            wide[0, :, top : top + 8, left : left + 8],
+            wide[0, :, top : top + 8, left : left + 8].flip(-1),
+        )
+    ]
+    found = voice2face_gan.varied(photo.expand(400, -1, -1, -1), 2, np.random.default_rng(0))
+    places = {next(n for n, one in enumerate(allowed) if torch.equal(one, seen)) for seen in found}
+    assert places == set(range(50))  # every place, in both forms
+    still = voice2face_gan.varied(photo.expand(9, -1, -1, -1), 0, np.random.default_rng(0))
+    assert all(torch.equal(one, photo[0]) or torch.equal(one, photo[0].flip(-1)) for one in still)
+
+
 def test_noise_leaves_a_vector_at_length_one() -> None:
     codes = torch.tensor([[1.0, 0.0]])
     moved = voice2face_gan.with_noise(codes, torch.tensor([[0.0, 2.0]]))

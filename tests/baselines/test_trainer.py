@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from invented_clips import invented_clips
+from scipy.io.wavfile import write as write_wav
 from tiny_systems import tiny
 
 from speech2face.baselines.clips import Clips, descriptions, features
@@ -115,3 +117,52 @@ def test_a_loaded_generator_draws_each_voice_by_itself(
     together, alone = network.face(voices), network.face(voices[:1])
     assert together.shape == (24, 3, 64, 64) and together.abs().max() <= 1
     torch.testing.assert_close(together[:1], alone)
+
+
+def paper_settings(name: str, **changes: Any) -> Any:
+    """The size of the paper at a fiftieth of its widths, two updates of two samples."""
+    settings: Any = SYSTEMS[name].settings
+    plan = replace(settings.plan, batch_size=2, epochs=0.0, total_samples=4)
+    return replace(settings, size="paper", width_share=0.02, plan=plan, **changes)
+
+
+@pytest.fixture
+def spoken(clips: Clips, tmp_path: Path) -> Clips:
+    """Two clips with a recording each."""
+    rng = np.random.default_rng(0)
+    few = clips.take(np.arange(2))
+    for number in range(2):
+        sound = (3000 * rng.standard_normal(2 * 16_000)).astype(np.int16)
+        write_wav(tmp_path / f"{number}.wav", 16_000, sound)
+    samples = [
+        replace(one, voice=tmp_path / f"{number}.wav") for number, one in enumerate(few.samples)
+    ]
+    return replace(few, samples=tuple(samples))
+
+
+@pytest.mark.parametrize("name", [one for one in SYSTEMS if one != "voice2face-gan"])
+@pytest.mark.usefixtures("everything_is_speech")
+def test_the_size_of_the_paper_learns_from_recordings_and_photos(
+    name: str, spoken: Clips, tmp_path: Path
+) -> None:
+    state = train_baseline(name, paper_settings(name), spoken, tmp_path / "run")
+    assert state.iteration == 2 and np.isfinite(list(state.losses.values())).all()
+    settings, _ = load_baseline(name, tmp_path / "run")
+    assert settings.size == "paper"
+
+
+@pytest.mark.usefixtures("everything_is_speech")
+def test_the_gan_of_the_paper_takes_the_voice_network_of_a_trained_dimnet(
+    spoken: Clips, tmp_path: Path
+) -> None:
+    with pytest.raises(Speech2FaceError, match="needs a trained voice network"):
+        train_baseline("voice2face-gan", paper_settings("voice2face-gan"), spoken, tmp_path / "no")
+    train_baseline("dimnet", paper_settings("dimnet"), spoken, tmp_path / "dimnet")
+    settings = paper_settings("voice2face-gan", voice_run=str(tmp_path / "dimnet"))
+    train_baseline("voice2face-gan", settings, spoken, tmp_path / "gan")
+    of_dimnet = load_baseline("dimnet", tmp_path / "dimnet")[1].voice.state_dict()
+    of_gan = load_baseline("voice2face-gan", tmp_path / "gan")[1].voice.state_dict()
+    assert all(torch.equal(of_dimnet[name], of_gan[name]) for name in of_dimnet)
+    other = replace(settings, width_share=0.03)
+    with pytest.raises(Speech2FaceError, match="another size or width_share"):
+        train_baseline("voice2face-gan", other, spoken, tmp_path / "other")
