@@ -26,8 +26,8 @@ import numpy as np
 from speech2face.baselines.clips import Clips, read_clips
 from speech2face.baselines.settings import BaselineTraining
 from speech2face.baselines.trainer import SYSTEMS
-from speech2face.cli.settings import add_settings, print_settings, resolved
-from speech2face.configuration import to_json
+from speech2face.cli.settings import add_settings, resolved
+from speech2face.configuration import to_json, to_toml
 from speech2face.data import authors_page
 from speech2face.evaluation.uncertainty import Score
 from speech2face.face.instruments import Readings
@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings: BaselineTraining = resolved(SYSTEMS[arguments.system].settings, arguments)
     if arguments.dry_run:
-        print_settings(settings)
+        print(to_toml(settings))
         return
     pipeline = load_model(arguments.model)
     samples = [one for one in authors_page.read(arguments.data) if one.split == "train"]

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.cli.settings import add_settings, print_settings, resolved
+from speech2face.cli.settings import add_settings, resolved
+from speech2face.configuration import to_toml
 from speech2face.data import authors_page
 from speech2face.evaluation.comparison import Comparison, System, TrueFaces
 from speech2face.evaluation.protocols import controls, judge
@@ -47,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = resolved(MatcherConfig(), arguments)
     if arguments.dry_run:
-        print_settings(config)
+        print(to_toml(config))
         return
     pipeline = load_model(arguments.model)
     samples = [one for one in authors_page.read(arguments.data) if one.split in SPLITS]

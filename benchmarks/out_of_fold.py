@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 from torch import Tensor
 
-from speech2face.cli.settings import add_settings, print_settings, resolved
-from speech2face.configuration import read_differences, with_differences
+from speech2face.cli.settings import add_settings, resolved
+from speech2face.configuration import read_differences, to_toml, with_differences
 from speech2face.data import authors_page
 from speech2face.data.sample import Split
 from speech2face.errors import Speech2FaceError
@@ -82,7 +82,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = resolved(EmbeddedConfig(), arguments)
     if arguments.dry_run:
-        print_settings(config)
+        print(to_toml(config))
         return
     recipes = {OURS: config}
     if arguments.against:

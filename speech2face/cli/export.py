@@ -115,8 +115,9 @@ def _other_system(arguments: argparse.Namespace) -> int:
     from speech2face.baselines.export import export_baseline
 
     said = {"licence": arguments.licence, "trained_on": arguments.trained_on}
-    for written in export_baseline(arguments.run_dir, arguments.out, said):
-        _tell(arguments, written)
+    written = export_baseline(arguments.run_dir, arguments.out, said)
+    told = (f"{file}: {file.stat().st_size / 1e6:.1f} MB" for file in written)
+    print_result(arguments, "\n".join(told), files=[str(file) for file in written])
     return 0
 
 
