@@ -30,7 +30,10 @@ _BODY = {
             "schema": {
                 "type": "object",
                 "required": [FIELD, PHOTOS],
-                "properties": {FIELD: _FILE, PHOTOS: {"type": "array", "items": _FILE}},
+                "properties": {
+                    FIELD: _FILE,
+                    PHOTOS: {"type": "array", "items": _FILE, "minItems": 1},
+                },
             }
         }
     },
@@ -73,13 +76,13 @@ def _opened(open_matcher: Callable[[], Matcher]) -> Matcher:
     """The matcher.
 
     Raises:
-        Problem: this installation or this model has none; says what to do about it.
+        Problem: this installation or this model has none; says what to do about it, and no path.
     """
     try:
         require_photo_readers()
         return open_matcher()
     except Speech2FaceError as error:
-        raise Problem(501, str(error)) from error
+        raise Problem(501, f"{error.problem}; {error.remedy}") from error
 
 
 def _told(

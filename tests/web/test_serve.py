@@ -370,6 +370,44 @@ def test_a_killed_worker_is_replaced_and_further_requests_are_answered(
             assert asked(address, "v1/faces", VOICE, **RAW).status == 200
 
 
+@pytest.mark.slow
+def test_a_worker_killed_at_work_costs_its_own_requests_alone(stand_in_model: Path) -> None:
+    """Of the requests that are under way, those of the other worker are answered."""
+    options = ("--model", stand_in_model, "--no-page", "--workers", "2")
+    speech = many_voices(120)
+    with server(*options) as (address, process), ThreadPoolExecutor(8) as clients:
+        for _ in range(5):  # which worker a connection reaches is the system's choice
+            workers = children_of(process.pid)
+            asking = []
+            for _ in range(8):  # one worker would take all that come at the same moment
+                asking.append(clients.submit(status_or_none, address, speech))
+                time.sleep(0.1)
+            os.kill(min(workers), signal.SIGKILL)
+            answers = [one.result() for one in asking]
+            assert set(answers) <= {200, None}
+            wait_for_workers(process.pid, workers, n_wanted=2)
+            if 200 in answers and None in answers:
+                break
+        assert 200 in answers and None in answers
+        assert all(asked(address, "v1/faces", VOICE, **RAW).status == 200 for _ in range(10))
+
+
+def status_or_none(address: str, speech: bytes) -> int | None:
+    """The status of an answer, or None if the connection broke."""
+    try:
+        return asked(address, "v1/faces", speech, **RAW).status
+    except OSError:  # also of urllib and of a connection that was reset
+        return None
+
+
+def wait_for_workers(pid: int, before: set[int], n_wanted: int) -> None:
+    """Wait until a killed worker is replaced."""
+    deadline = time.monotonic() + 60
+    while len(now := children_of(pid)) < n_wanted or now == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def children_of(pid: int) -> set[int]:
     """Worker processes of a supervisor; the resource tracker of multiprocessing is none."""
     found = set()
