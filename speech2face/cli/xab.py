@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from importlib import resources
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli import arguments as options
@@ -42,6 +43,17 @@ example:
 
 The folder holds voices and faces of people: keep it as you keep the recordings themselves.
 """
+
+
+FACES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "still": ("still",),
+        "moving": ("moving",),
+        "backward": ("backward",),
+        "both": ("still", "moving"),
+        "all": ("still", "moving", "backward"),
+    }
+)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -85,8 +97,9 @@ def _add_make(actions: Any) -> None:
     parser.add_argument(
         "--faces",
         default="still",
-        choices=("still", "moving", "both"),
-        help="photos, or films without sound, made of the voice's file if it is a video (still)",
+        choices=sorted(FACES),
+        help="photos; films without sound, made of the voice's file if it is a video; these played "
+        "backward; still and moving in equal parts (both); or all three (still)",
     )
     parser.add_argument(
         "--same-clip",
@@ -155,14 +168,14 @@ def _make(arguments: argparse.Namespace) -> int:
     """Draw the lists; 1 if a clip had to be left out."""
     from speech2face.data.manifest import read_manifest
     from speech2face.xab.experiment import make_experiment, read_consent
-    from speech2face.xab.trials import CONDITIONS, DIRECTIONS, Design
+    from speech2face.xab.trials import DIRECTIONS, Design
 
     design = Design(
         lists=arguments.lists,
         trials=arguments.trials,
         checks=arguments.checks,
         directions=_each(arguments.direction, DIRECTIONS),
-        conditions=_each(arguments.faces, CONDITIONS),
+        conditions=FACES[arguments.faces],
         same_clip=arguments.same_clip,
         seconds=arguments.seconds,
         seed=arguments.seed,

@@ -5,6 +5,7 @@ heard. It is encoded anew on one thread, and the same video gives the same bytes
 """
 
 import io
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from os import PathLike
 from types import ModuleType
@@ -16,19 +17,22 @@ from PIL import Image
 from speech2face.errors import Speech2FaceError
 from speech2face.extras import missing_dependency
 from speech2face.face.image import RGBImage
-from speech2face.face.video import pictures_in_order
+from speech2face.face.video import Frame, pictures_in_order
 
 FRAMES_PER_SECOND = 25
 BIT_RATE = 800_000  # bits per second
 
 
-def silent_film(path: str | PathLike[str], *, seconds: float, side: int) -> bytes:
+def silent_film(
+    path: str | PathLike[str], *, seconds: float, side: int, backward: bool = False
+) -> bytes:
     """The beginning of a video, without sound, as a WebM file (VP8) of 25 pictures a second.
 
     Args:
         path: any video that PyAV reads.
         seconds: at most so much of it.
         side: length of the longer side in pixels.
+        backward: show the last picture first.
 
     Raises:
         Speech2FaceError: no such file, no video in it, or this PyAV lacks the encoder.
@@ -40,19 +44,26 @@ def silent_film(path: str | PathLike[str], *, seconds: float, side: int) -> byte
         problem, remedy = "holds no picture that can be decoded", "copy or convert it again"
         raise Speech2FaceError(problem, remedy, str(path))
     size = _even_size(first.image, side)
-    content, n_written = io.BytesIO(), 0
+    frames = _at_fixed_rate(chain((first,), pictures), size)
+    content = io.BytesIO()
     options = {"fflags": "+bitexact"}  # no version, date or random number in the file
     with av.open(content, "w", format="webm", options=options) as container:
         stream = _stream(container, size, av)
-        for picture in chain((first,), pictures):
-            # The film has a fixed rate: some pictures are left out, others are shown repeatedly.
-            while n_written <= picture.seconds * FRAMES_PER_SECOND:
-                frame = av.VideoFrame.from_ndarray(_resized(picture.image, size), format="rgb24")
-                frame.pts = n_written
-                container.mux(stream.encode(frame))
-                n_written += 1
+        for place, image in enumerate(reversed(list(frames)) if backward else frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = place
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return content.getvalue()
+
+
+def _at_fixed_rate(pictures: Iterable[Frame], size: tuple[int, int]) -> Iterator[RGBImage]:
+    """The pictures of the film: some of the video's are left out, others are shown repeatedly."""
+    n_given = 0
+    for picture in pictures:
+        while n_given <= picture.seconds * FRAMES_PER_SECOND:
+            yield _resized(picture.image, size)
+            n_given += 1
 
 
 def _even_size(image: RGBImage, side: int) -> tuple[int, int]:

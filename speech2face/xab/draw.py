@@ -126,13 +126,14 @@ def _people(samples: Sequence[Sample], unusable: Collection[tuple[str, Kind]]) -
         faces: dict[Condition, tuple[Sample, ...]] = {
             "still": usable("still"),
             "moving": usable("moving"),
+            "backward": usable("backward"),
         }
         people[name] = Person(name, genders[0], usable("voice"), faces)
     return people
 
 
 def _has(clip: Sample, kind: Kind) -> bool:
-    if kind == "moving":
+    if kind in ("moving", "backward"):
         return clip.voice.suffix.lower() in VIDEO_SUFFIXES
     return kind == "voice" or clip.face is not None
 

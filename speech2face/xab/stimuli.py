@@ -34,7 +34,7 @@ def content_of(clip: Sample, kind: Kind, seconds: float) -> bytes:
 
     Args:
         clip: where it comes from.
-        kind: a voice, a still face or a moving face.
+        kind: a voice, a still face, or a moving face, which may be played backward.
         seconds: at most so much of a voice or a film.
 
     Raises:
@@ -42,8 +42,9 @@ def content_of(clip: Sample, kind: Kind, seconds: float) -> bytes:
     """
     if kind == "voice":
         return wav_of(levelled(speech_of(clip)[: round(seconds * SAMPLE_RATE)]))
-    if kind == "moving":
-        return silent_film(clip.voice, seconds=seconds, side=SIDE)
+    if kind in ("moving", "backward"):
+        backward = kind == "backward"
+        return silent_film(clip.voice, seconds=seconds, side=SIDE, backward=backward)
     if clip.face is None:
         raise Speech2FaceError(f"clip {clip.id} has no photo", "name it in the manifest")
     return _still(open_image(clip.face))

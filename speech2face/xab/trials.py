@@ -21,14 +21,20 @@ from speech2face.records import jsonl_rows, shown
 
 FORMAT = 1
 Direction = Literal["V->F", "F->V"]  # from a voice to two faces, from a face to two voices
-Condition = Literal["still", "moving"]  # how faces are shown
-Kind = Literal["voice", "still", "moving"]  # of a stimulus
+Condition = Literal["still", "moving", "backward"]  # how faces are shown
+Kind = Literal["voice", "still", "moving", "backward"]  # of a stimulus
 Side = Literal["A", "B"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 SIDES: tuple[Side, ...] = get_args(Side)
 BEEPS = (1, 2)  # of a check trial: one is answered by A, two by B
-SUFFIXES: Mapping[str, str] = {"voice": ".wav", "beeps": ".wav", "still": ".png", "moving": ".webm"}
+SUFFIXES: Mapping[str, str] = {
+    "voice": ".wav",
+    "beeps": ".wav",
+    "still": ".png",
+    "moving": ".webm",
+    "backward": ".webm",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Stimulus:
         clip: id of the clip it comes from.
         person: who speaks or is seen.
         gender: apparent gender of that person, as the manifest gives it.
-        kind: a voice, a still face or a moving face.
+        kind: a voice, a still face, or a moving face, which may be played backward.
     """
 
     clip: str
@@ -112,7 +118,7 @@ class Design:
         trials: of each list, without the checks.
         checks: attention checks of each list.
         directions: from voices to faces, the reverse, or both in equal parts.
-        conditions: still faces, moving ones, or both in equal parts.
+        conditions: still faces, moving ones, moving ones played backward; several in equal parts.
         same_clip: whether X and the right answer may come from one clip.
         seconds: at most so much of a voice is heard and of a moving face is seen.
         seed: of the draw.
@@ -132,7 +138,7 @@ class Design:
         require(0 <= self.checks <= self.trials, "checks", self.checks, "at most one a trial")
         for name, values in (("directions", self.directions), ("conditions", self.conditions)):
             good = len(values) > 0 and len(set(values)) == len(values)
-            require(good, name, values, "one or two different ones")
+            require(good, name, values, "one or more different ones")
         require(1 <= self.seconds <= 30, "seconds", self.seconds, "1 to 30")
 
 

@@ -38,6 +38,27 @@ def test_a_film_has_the_pictures_and_no_sound(talk: Path) -> None:
     assert difference < 8  # of 255: what compression leaves
 
 
+def test_a_film_is_played_backward(tmp_path: Path) -> None:
+    dark, bright = (np.full((120, 120, 3), level, np.uint8) for level in (40, 220))
+    path = tmp_path / "dawn.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 120
+        stream.pix_fmt = "yuv420p"
+        for picture in [dark] * 30 + [bright] * 20:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+    def brightness(backward: bool) -> list[float]:
+        content = silent_film(path, seconds=9, side=64, backward=backward)
+        with av.open(io.BytesIO(content)) as film:
+            return [one.to_ndarray(format="gray").mean() for one in film.decode(video=0)]
+
+    forward, back = brightness(False), brightness(True)
+    np.testing.assert_allclose(back, forward[::-1], atol=12)  # of 255: what compression leaves
+    assert forward[0] < 80 < 180 < back[0]
+
+
 def test_a_shorter_video_is_shown_to_its_end(talk: Path) -> None:
     with av.open(io.BytesIO(silent_film(talk, seconds=30, side=160))) as film:
         assert len(list(film.decode(video=0))) == 75

@@ -32,7 +32,7 @@ def test_further_lists_do_not_change_the_first_ones() -> None:
     assert draw_lists(clips(), replace(DESIGN, lists=9))[:6] == draw_lists(clips(), DESIGN)
 
 
-@pytest.mark.parametrize("faces", [("still",), ("moving",), ("still", "moving")])
+@pytest.mark.parametrize("faces", [("still",), ("moving",), ("still", "backward")])
 def test_every_kind_of_trial_occurs_equally_often_in_every_list(faces: tuple[str, ...]) -> None:
     design = replace(DESIGN, conditions=faces)
     for trials in trials_of(design, suffix=".mp4"):
