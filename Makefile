@@ -15,7 +15,7 @@ INFER := .venv/bin
 DEV := .venv-dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow page-packages lint fuzz bench mutants soak report paper-demo default-model constraints clean
+.PHONY: docs demo test test-slow page-packages lint fuzz bench mutants soak report paper-demo default-model constraints clean
 
 demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force
@@ -50,6 +50,11 @@ soak: .venv-dev/installed
 N ?= 10000
 fuzz: .venv-dev/installed
 	cd tests && PYTHONPATH=. ../$(DEV)/python -m fuzz.harness --inputs $(N) --found ../fuzz-findings
+
+# The documents as a site, in build/docs. Warnings are errors, and links between pages are checked.
+docs: .venv-dev/installed
+	$(DEV)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 bench: .venv-dev/installed
 	$(DEV)/python benchmarks/inference.py
@@ -101,7 +106,7 @@ default-model: .venv-dev/installed
 
 .venv-dev/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-dev
-	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,sface,language,evaluate,tensorboard,ray,fetch,serve,live,completion,xab,dev]"
+	$(DEV)/python $(PIP_INSTALL) -e ".[train,face,sface,language,evaluate,tensorboard,ray,fetch,serve,live,completion,docs,xab,dev]"
 	$(DEV)/python -m pip check
 	@touch $@
 

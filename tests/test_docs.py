@@ -28,7 +28,7 @@ PAGES = [
 ]
 COMES_WITH_THE_MODEL = {"docs/model_card.md"}  # written once its figures are measured
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FOLDERS = ("speech2face", "configs", "docs", "tests", "benchmarks", "examples")
 # In code, what begins with one of our folders; or a Python file below any folder.
