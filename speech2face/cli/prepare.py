@@ -12,6 +12,7 @@ from speech2face.cli.prepare_videos import (
     add_video_options,
     print_prepared,
     run_add_feature,
+    run_split_by_face,
     run_videos,
 )
 from speech2face.errors import Speech2FaceError
@@ -95,6 +96,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prepare all clips; print how many were used, and how many were left out for which reason."""
     if arguments.corpus in VIDEO_CORPORA:
+        if arguments.split_by_face:
+            return run_split_by_face(arguments)
         return run_add_feature(arguments) if arguments.add_feature else run_videos(arguments)
     _refuse_video_options(arguments)
     from speech2face.prepare.pairs import prepare_pairs
@@ -112,9 +115,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refuse_video_options(arguments: argparse.Namespace) -> None:
     """Pairs of files are prepared by one process, with the feature from the first."""
-    if arguments.add_feature or arguments.runner != "serial" or arguments.address:
+    by_face = arguments.split_by_face or arguments.same_face is not None
+    if by_face or arguments.add_feature or arguments.runner != "serial" or arguments.address:
         problem = f"the corpus {arguments.corpus} is no corpus of videos"
-        remedy = "leave out --add-feature, --runner and --address, or give one of "
+        remedy = "leave out --add-feature, --split-by-face, --runner and --address, or give one of "
         raise Speech2FaceError(problem, remedy + ", ".join(VIDEO_CORPORA))
 
 

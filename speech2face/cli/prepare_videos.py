@@ -3,10 +3,11 @@
 import argparse
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
-from speech2face.cli.arguments import positive_count, seconds
+from speech2face.cli.arguments import positive_count, seconds, share
 from speech2face.cli.results import print_result
 from speech2face.cli.runner_options import add_runner_options, runner_of
 from speech2face.progress import Progress
@@ -51,6 +52,18 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="add the feature of --face-encoder to the clips that OUT holds, and do nothing else; "
         "neither ROOT nor a video is opened",
+    )
+    group.add_argument(
+        "--split-by-face",
+        action="store_true",
+        help="divide the clips that OUT holds anew by the feature of --face-encoder, so that no "
+        "face is in two splits, and do nothing else; ROOT is not opened",
+    )
+    group.add_argument(
+        "--same-face",
+        type=share,
+        metavar="D",
+        help="largest cosine distance of two faces of one person (default for sface: 0.35)",
     )
     add_runner_options(parser, "where videos are prepared")
 
@@ -109,6 +122,23 @@ def run_add_feature(arguments: argparse.Namespace) -> int:
     out, feature = arguments.out, arguments.face_encoder
     told = f"{out}: the feature of {feature} added to {n_records} clips"
     print_result(arguments, told, out=out, feature=feature, clips=n_records)
+    return 0
+
+
+def run_split_by_face(arguments: argparse.Namespace) -> int:
+    """Divide the clips of a folder by their faces; print what was found."""
+    from speech2face.face.recognisers import load_recogniser
+    from speech2face.prepare.face_split import split_by_face
+
+    name = load_recogniser(arguments.face_encoder, arguments.vgg_face).name
+    found = split_by_face(arguments.out, name, arguments.same_face)
+    told = [
+        f"{arguments.out}: {found.persons} names, {found.groups} people by their faces",
+        f"names in the largest group: {found.largest}",
+        f"clips in another split now: {found.moved}; left out, face_in_test: {found.left_out}",
+        f"clips of one video that look like two people: {found.overlooked} of {found.compared}",
+    ]
+    print_result(arguments, "\n".join(told), out=arguments.out, **asdict(found))
     return 0
 
 

@@ -9,8 +9,8 @@ Source     two tables, `avspeech_train.csv` and `avspeech_test.csv`, at looking-
 Person     not in the tables. The person is the channel, if `channels.csv` (`id,channel`) beside
            them or `speech2face fetch` says so, else the video. Neither is exact: a channel may show
            several people, and one person may speak in several channels. The authors state that
-           train and test share no speaker; between train and val nothing better than the channel
-           is known.
+           train and test share no speaker. `speech2face prepare ... --split-by-face` joins people
+           whose faces are alike.
 Split      test as published; train and val by a seeded hash of the person.
 Terms      the tables are CC BY 4.0; the videos belong to whoever published them.
 =========  =========================================================================================

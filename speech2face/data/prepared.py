@@ -1,5 +1,6 @@
 """The files that a preparation leaves beside its shards, in a folder of pairs or of videos."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from speech2face.records import jsonl_rows, read_json_object
 
 DESCRIPTION = "features.json"  # what all features of a folder of pairs have in common
 PREPARED = "prepared.json"  # the same of a folder of prepared videos
+FACE_SPLIT = "faces.json"  # how `prepare --split-by-face` has divided its clips, if it has
 CLIPS = "clips.jsonl"  # key or reason of rejection of each clip, in the order of the manifest
 
 
@@ -52,6 +54,21 @@ def read_clips(path: Path) -> list[PreparedClip]:
             problem = "this line does not describe a prepared clip"
             raise Speech2FaceError(problem, remedy, where) from damage
     return clips
+
+
+def refuse_outdated_split(folder: Path) -> None:
+    """Raise if clips were prepared after their split by face, which does not know them.
+
+    Raises:
+        Speech2FaceError: some people may be in two splits.
+    """
+    if not (folder / FACE_SPLIT).is_file():
+        return
+    found = hashlib.sha256((folder / CLIPS).read_bytes()).hexdigest()
+    if read_json_object(folder / FACE_SPLIT).get("clips_sha256") != found:
+        problem = "clips were prepared after the split by face, so people may be in two splits"
+        remedy = "give `speech2face prepare ... --split-by-face` again"
+        raise Speech2FaceError(problem, remedy, str(folder))
 
 
 def open_prepared(folder: Path) -> Store:

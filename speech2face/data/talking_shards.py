@@ -21,7 +21,7 @@ from torch import Tensor
 from speech2face.audio.spectrogram import HOP_LENGTH, WIN_LENGTH, complex_spectrogram
 from speech2face.audio.wav import FULL_SCALE, HEADER_SIZE, levels_of
 from speech2face.data.datasets import FeatureShards, VoiceBatch
-from speech2face.data.prepared import CLIPS, PREPARED, read_clips
+from speech2face.data.prepared import CLIPS, PREPARED, read_clips, refuse_outdated_split
 from speech2face.data.sample import Split
 from speech2face.data.store import members_of, tar_of
 from speech2face.errors import Speech2FaceError
@@ -67,6 +67,7 @@ class TalkingShards:
                     "give a folder that `speech2face prepare` has filled to its end",
                     str(self.folder),
                 )
+        refuse_outdated_split(self.folder)
 
     def __len__(self) -> int:
         return len(self._index.shards)
