@@ -2,9 +2,10 @@
 
     python benchmarks/same_face.py --photos FOLDER
 
-FOLDER holds the prepared clips of the paper's page; photographs of train and val in which dlib finds
-a face are compared. One JSON record for each recogniser and limit: how many pairs of one person are
-further apart than the limit (`missed`), and how many pairs of two people are not (`joined`).
+FOLDER holds the prepared clips of the paper's page; photographs of train and val in which dlib
+finds a face are compared. One JSON record for each recogniser and limit: how many pairs of one
+person are further apart than the limit (`missed`), and how many pairs of two people are not
+(`joined`).
 """
 
 import argparse
