@@ -44,13 +44,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
     parser.add_argument("--out", type=path, metavar="OUT", help="folder of the report")
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="model file (the embedded one)"
+        "--model", type=file_name, metavar="M", help="model file (default: the embedded one)"
     )
     parser.add_argument(
-        "--split", choices=("val", "test"), default="val", help="clips that judge (val)"
+        "--split", choices=("val", "test"), default="val", help="clips to judge on (default: val)"
     )
     parser.add_argument(
-        "--systems", metavar="A,B", help="other systems to train, separated by commas (all five)"
+        "--systems",
+        metavar="A,B",
+        help="other systems to train, separated by commas (default: all five)",
     )
     parser.add_argument("--force", action="store_true", help="replace a report that exists")
     add_settings(parser, defaults="the compact settings", example="kim.plan.epochs=20")

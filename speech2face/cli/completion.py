@@ -9,8 +9,8 @@ from speech2face.extras import missing_extra
 
 SHELLS = ("bash", "zsh", "tcsh")
 DESCRIPTION = """\
-Print a script after which a shell completes the commands and options of speech2face with the Tab
-key. This needs the extra "completion".
+Print a script with which a shell completes the commands and options of speech2face by the Tab key.
+This needs the extra "completion".
 """
 EPILOG = """\
 examples:

@@ -20,7 +20,7 @@ from speech2face.cli.settings import (
 from speech2face.errors import Speech2FaceError
 
 DESCRIPTION = """\
-Fit the maps that match voices and faces to a model, and write them beside it:
+Fit the maps that match voices and faces, for one model, and write them beside it:
 
   NAME-match.safetensors     two linear maps, of voices and of photos
   NAME-match.json            the card: digests, licence, provenance, recipe, calibration
@@ -34,8 +34,9 @@ examples:
   speech2face default-matcher --data data/authors_page
   speech2face default-matcher --data speech2face.github.io --model made/default.onnx
 
-The same command goes on where it was stopped, and ends with the same maps. The clips carry no
-licence and show people who were not asked: the maps are for research, non-commercial use.
+If the command was stopped, the same command continues, and ends with the same maps. The clips have
+no licence and show people who were not asked, so use the maps only for research that is not
+commercial.
 """
 SPLITS = ("train", "val")
 VERSION = 1
@@ -45,21 +46,24 @@ def add_parser(subparsers: Any) -> None:
     """Add `default-matcher`."""
     parser = subparsers.add_parser(
         "default-matcher",
-        help="fit what matches voices and faces to a model",
+        help="fit the maps that match voices and faces, for a model",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument(
         "--run-dir",
         type=path,
         default=Path("runs") / "matcher",
         metavar="R",
-        help="new, or one to be continued (runs/matcher)",
+        help="run directory: a new one, or one to continue (default: runs/matcher)",
     )
     parser.add_argument("--force", action="store_true", help="replace maps that exist")
     add_settings(parser, defaults="the recipe", example="face_ridge=0.05")
@@ -82,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
         problem = "an installed package does not replace its own matcher"
         raise Speech2FaceError(problem, "give --model, or work in a checkout", str(PACKAGE))
     if destination.exists() and not arguments.force:
-        raise Speech2FaceError("a matcher is there", "give --force", str(destination))
+        raise Speech2FaceError(
+            "there is a matcher already", "give --force to replace it", str(destination)
+        )
     log_to_terminal()
     matcher = _make(config, arguments, destination)
     print_result(arguments, str(matcher), matcher=matcher)

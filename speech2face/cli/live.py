@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 RATE = 16_000  # Hz, of what is taken from the microphone
 BLOCK_SECONDS = 0.1  # of a file, which is taken in pieces as a microphone gives them
 DESCRIPTION = f"""\
-Listen to the microphone, and make {NOTICE}, again and again while somebody speaks.
+Listen to the microphone, and make {NOTICE},
+again and again while somebody speaks.
 
-The newest face is in FILE; each one replaces the one before whole. On a terminal with colours it
-is also shown there. It ends after --seconds, or with Ctrl-C. This needs the extra "live",
+The newest face is in FILE and replaces the face before it. On a terminal with colours it is also
+shown there. The command ends after --seconds, or with Ctrl-C. This needs the extra "live",
 which opens the microphone. Nothing that is heard is written anywhere.
 """
 EPILOG = """\
@@ -58,9 +59,14 @@ def add_parser(subparsers: Any) -> None:
         "--voice", type=file_name, metavar="FILE", help="sound file instead of the microphone"
     )
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
-    parser.add_argument("--exaggeration", type=exaggeration, metavar="A", help="as for reconstruct")
+    parser.add_argument(
+        "--exaggeration", type=exaggeration, metavar="A", help="as for `speech2face reconstruct`"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line per face")
     parser.add_argument("--force", action="store_true", help="replace a picture that exists")
     parser.set_defaults(run=run)

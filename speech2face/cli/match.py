@@ -59,7 +59,10 @@ def add_parser(subparsers: Any) -> None:
         "--voices", action="store_true", help="the first file is a photo, the others are voices"
     )
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line per candidate")
     parser.set_defaults(run=run)

@@ -12,9 +12,10 @@ MAX_WORKERS = 256  # processes, each with a model of its own in memory
 DESCRIPTION = """\
 Serve the web page and an interface for programs.
 
-POST /v1/faces takes a recording and answers with a face, GET /openapi.json describes everything.
-Without --host only this machine can reach it. The page works as that of `speech2face web-export`:
-it makes its faces in the browser. What is sent to /v1/faces stays in memory and is not kept.
+POST /v1/faces takes a recording and answers with a face; GET /openapi.json describes everything.
+Without --host only this machine can reach the server. The page is that of `speech2face
+web-export` and makes its faces in the browser. What is sent to /v1/faces stays in memory and is
+not kept.
 """
 EPILOG = """\
 examples:
@@ -24,8 +25,8 @@ examples:
   curl -F voice=@voice.m4a 'http://127.0.0.1:8000/v1/faces?exaggeration=0.7&draws=4'
 
 A recording that cannot be used is answered with status 422 and the words of `speech2face
-reconstruct`; too much at once with 503 and the header Retry-After. Ctrl-C or SIGTERM ends the
-server after what is under way.
+reconstruct`; too many requests at once are answered with 503 and the header Retry-After. After
+Ctrl-C or SIGTERM, the requests that have begun are still answered, and then the server ends.
 """
 
 
@@ -39,31 +40,48 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", type=file_name, metavar="H", help="address (127.0.0.1)"
+        "--host",
+        default="127.0.0.1",
+        type=file_name,
+        metavar="H",
+        help="address (default: 127.0.0.1)",
     )
     parser.add_argument(
-        "--port", default=8000, type=_port, metavar="P", help="0 is any that is free (8000)"
+        "--port",
+        default=8000,
+        type=_port,
+        metavar="P",
+        help="port; 0 takes any free one (default: 8000)",
     )
-    parser.add_argument("--workers", default=1, type=_workers, metavar="N", help="processes (1)")
+    parser.add_argument(
+        "--workers", default=1, type=_workers, metavar="N", help="processes (default: 1)"
+    )
     parser.add_argument(
         "--waiting",
         default=16,
         type=count,
         metavar="N",
-        help="requests that wait in each process, before further ones are sent away (16)",
+        help="requests that may wait in each process; further ones are refused (default: 16)",
     )
     parser.add_argument(
         "--megabytes",
         default=32,
         type=positive_count,
         metavar="N",
-        help="size of the largest request (32)",
+        help="size of the largest request in MiB (default: 32)",
     )
     parser.add_argument(
-        "--seconds", default=60, type=_seconds, metavar="S", help="time for one face (60)"
+        "--seconds",
+        default=60,
+        type=_seconds,
+        metavar="S",
+        help="seconds that one face may take, waiting included (default: 60)",
     )
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument("--no-page", action="store_true", help="serve no page")
     parser.add_argument(

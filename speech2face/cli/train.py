@@ -27,8 +27,9 @@ examples:
   speech2face train voice-encoder ... --config runs/encoder/lambdas.toml
 
 If a run was stopped or killed, the same command continues it, and it ends with the same weights.
-Without --config and --set the settings are the paper's. --dry-run prints them, and the memory and
-time that the training will take.
+Without --config and --set the two networks of the paper have the paper's settings, and the other
+systems have compact ones. --dry-run prints the settings; for the networks of the paper also the
+memory and time that the training will take.
 
 With torchrun, several processes train one network, each of them on its own GPU:
   torchrun --nproc-per-node 4 -m speech2face train voice-encoder ... --set plan.accumulate=4
@@ -46,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
     )
     networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
     encoder = _add_network(
-        networks, "voice-encoder", "train spectrogram to face feature, by Eq. (1)"
+        networks, "voice-encoder", "train the network from spectrogram to face feature, by Eq. (1)"
     )
     encoder.add_argument(
         "--balance-at",
@@ -56,7 +57,9 @@ def add_parser(subparsers: Any) -> None:
         "all terms gradients of equal size; prints them and writes RUN_DIR/lambdas.toml",
     )
     encoder.set_defaults(run=_train_voice_encoder)
-    decoder = _add_network(networks, "face-decoder", "train face feature to canonical face")
+    decoder = _add_network(
+        networks, "face-decoder", "train the network from face feature to canonical face"
+    )
     decoder.set_defaults(run=_train_face_decoder)
     train_baseline.add_networks(networks)
 

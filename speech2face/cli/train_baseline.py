@@ -19,17 +19,19 @@ from speech2face.errors import Speech2FaceError
 
 # The names of `speech2face.baselines.trainer.SYSTEMS`, which needs torch, and an example each.
 PURPOSES = {
-    "svhf": ("train SVHF-Net: which of two faces?", "direction='F->V'"),
-    "kim": ("train the two towers of Kim et al.", "direction='F->V'"),
+    "svhf": ("train SVHF-Net, which chooses between two candidates", "direction='F->V'"),
+    "kim": ("train Kim et al., two towers and a ratio loss", "direction='F->V'"),
     "dimnet": ("train DIMNet on identity and gender", "lambdas.gender=0"),
     "wav2pix": ("train Wav2Pix, a conditional GAN", "lambdas.pixels=10"),
     "voice2face-gan": ("train the voice-to-face GAN", "plan.epochs=100"),
 }
 DESCRIPTION = """\
-{purpose}. The compact size is trained on frozen encoders: the numbers by which the model describes
-a voice, and features of two recognisers for a photo. With configs/{name}-paper.toml the size of the
-paper is trained, from recordings and photos. Learns from the train split of the clips of DATA. If a
-run was stopped, the same command continues it. Needs the extras "train", "face", "sface".
+{purpose}.
+
+The compact size is trained on frozen encoders: the numbers by which the model describes a voice,
+and features of two recognisers for a photo. With --config configs/{name}-paper.toml the
+size of the paper is trained, from recordings and photos. It learns from the train split of DATA. If
+a run was stopped, the same command continues it. This needs the extras "train", "face" and "sface".
 """
 
 
@@ -48,16 +50,18 @@ def add_networks(networks: Any) -> None:
             metavar="DATA",
             help="a manifest, or a folder with the clips of the authors' page",
         )
-        parser.add_argument("--run-dir", type=path, metavar="R", help="new, or one to continue")
         parser.add_argument(
-            "--model", type=file_name, metavar="M", help="model file (the embedded one)"
+            "--run-dir", type=path, metavar="R", help="run directory: a new one, or one to continue"
+        )
+        parser.add_argument(
+            "--model", type=file_name, metavar="M", help="model file (default: the embedded one)"
         )
         parser.add_argument(
             "--readings",
             type=path,
             default=Path("runs") / "matcher",
             metavar="F",
-            help="what was heard and read, kept between runs (runs/matcher)",
+            help="folder that keeps what was heard and read (default: runs/matcher)",
         )
         add_settings(parser, defaults="the compact settings", example=example)
         parser.set_defaults(run=partial(run, name))
@@ -76,7 +80,7 @@ def run(name: str, arguments: argparse.Namespace) -> int:
         return print_settings(settings, arguments)
     for option, value in (("--data", arguments.data), ("--run-dir", arguments.run_dir)):
         if value is None:
-            raise Speech2FaceError(f"{option} is missing", f"add {option} and a place")
+            raise Speech2FaceError(f"{option} is missing", f"add {option} and a folder")
     log_to_terminal()
     pipeline = load_model(arguments.model)
     samples = [one for one in read_samples(arguments.data) if one.split == "train"]

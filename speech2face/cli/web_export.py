@@ -33,7 +33,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("folder", type=path, metavar="DIR", help="a folder that is new or empty")
     parser.add_argument(
-        "--model", type=file_name, metavar="M", help="exported model file (the embedded one)"
+        "--model",
+        type=file_name,
+        metavar="M",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument(
         "--packages", type=path, metavar="DIR", help="folder of archives that `npm pack` made"

@@ -83,41 +83,55 @@ def _add_make(actions: Any) -> None:
     parser.add_argument(
         "--split", choices=("train", "val", "test"), help="only clips of this split"
     )
-    parser.add_argument("--lists", default=20, help="lists, one for each participant (20)", **count)
-    parser.add_argument("--trials", default=32, help="trials of each list (32)", **count)
     parser.add_argument(
-        "--checks", default=3, type=options.count, metavar="N", help="attention checks of each (3)"
+        "--lists",
+        default=20,
+        help="number of lists, one for each participant (default: 20)",
+        **count,
+    )
+    parser.add_argument("--trials", default=32, help="trials in each list (default: 32)", **count)
+    parser.add_argument(
+        "--checks",
+        default=3,
+        type=options.count,
+        metavar="N",
+        help="attention checks in each list (default: 3)",
     )
     parser.add_argument(
         "--direction",
         default="both",
         choices=("both", "V->F", "F->V"),
-        help="from a voice to two faces, from a face to two voices, or both (both)",
+        help="from a voice to two faces, from a face to two voices, or both (default: both)",
     )
     parser.add_argument(
         "--faces",
         default="still",
         choices=sorted(FACES),
-        help="photos; films without sound, made of the voice's file if it is a video; these played "
-        "backward; still and moving in equal parts (both); or all three (still)",
+        help="still: photos; moving: films without sound, made from the voice's file where it is a "
+        "video; backward: these films played backward; both: still and moving in equal parts; all: "
+        "the three kinds in equal parts (default: still)",
     )
     parser.add_argument(
         "--same-clip",
         action="store_true",
-        help="allow voice and face of one recording, which may be told by more than the person",
+        help="allow voice and face of one recording, although then the room, for example, may also "
+        "give the answer",
     )
     parser.add_argument(
         "--seconds",
         default=4.0,
         type=options.seconds,
         metavar="S",
-        help="at most so much of a voice or a film (4)",
+        help="seconds of a voice or a film, at most (default: 4)",
     )
     parser.add_argument(
-        "--consent", type=options.path, metavar="TXT", help="text to agree to (a general one)"
+        "--consent",
+        type=options.path,
+        metavar="TXT",
+        help="file with the text to which participants agree (default: a general one)",
     )
     parser.add_argument(
-        "--seed", default=0, type=options.seed, metavar="S", help="seed of the draw (0)"
+        "--seed", default=0, type=options.seed, metavar="S", help="seed of the draw (default: 0)"
     )
     parser.set_defaults(run=_make)
 
@@ -126,7 +140,11 @@ def _add_run(actions: Any) -> None:
     parser = _parser(actions, "run", "serve the page on which people answer", RUN)
     _add_experiment(parser, "folder of `make`")
     parser.add_argument(
-        "--port", default=8000, type=options.port, metavar="P", help="0 is any that is free (8000)"
+        "--port",
+        default=8000,
+        type=options.port,
+        metavar="P",
+        help="port; 0 takes any free one (default: 8000)",
     )
     parser.set_defaults(run=_run, has_result=False)
 
@@ -143,7 +161,7 @@ def _add_score(actions: Any) -> None:
         default=2 / 3,
         type=options.share,
         metavar="X",
-        help="share of the attention checks that a participant has to pass (2/3)",
+        help="share of the attention checks that a participant has to pass (default: 2/3)",
     )
     parser.add_argument(
         "--no-models", action="store_true", help="analyse what people answered and nothing else"
@@ -152,10 +170,14 @@ def _add_score(actions: Any) -> None:
         "--model",
         type=options.file_name,
         metavar="M",
-        help="exported model file (the embedded one)",
+        help="exported model file (default: the embedded one)",
     )
     parser.add_argument(
-        "--seed", default=0, type=options.seed, metavar="S", help="seed of the intervals (0)"
+        "--seed",
+        default=0,
+        type=options.seed,
+        metavar="S",
+        help="seed of the intervals (default: 0)",
     )
     parser.set_defaults(run=_score)
 
@@ -228,7 +250,9 @@ def _score(arguments: argparse.Namespace) -> int:
 
     require_page()
     if (arguments.out / RESULTS).exists() and not arguments.force:
-        raise Speech2FaceError("holds a report", "add --force to replace it", str(arguments.out))
+        raise Speech2FaceError(
+            "the report exists already", "give --force, or another --out", str(arguments.out)
+        )
     experiment = open_experiment(arguments.experiment)
     machines: Mapping[str, Callable[[], Machine]] = {}
     if not arguments.no_models:

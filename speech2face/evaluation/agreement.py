@@ -36,7 +36,7 @@ def age_decade(age: float) -> str:
     The paper leaves its bin edges open; under 10 counts as "10" and above 80 as "70", as there.
     """
     if not np.isfinite(age):
-        raise Speech2FaceError(f"the age is {age}", "take the reading again")
+        raise Speech2FaceError(f"the age is {age}", "read the picture again")
     return DECADES[min(max(int(age // 10), 1), len(DECADES)) - 1]
 
 
@@ -178,7 +178,8 @@ def age_error(
     people = as_names(persons, len(real), "persons")
     if real.shape != made.shape or not np.isfinite(real).all():
         raise Speech2FaceError(
-            f"{real.shape} true and {made.shape} generated ages", "give one finite age a clip"
+            f"{real.shape} true and {made.shape} generated ages",
+            "give one finite age for each clip",
         )
     read = np.isfinite(made)
     if not read.any():

@@ -40,7 +40,7 @@ class VoiceEncoderConfig:
         require_sizes(self, "channels", "n_bins", "feature_size")
         if self.n_pooled_bins < 1:
             raise Speech2FaceError(
-                f"n_bins {self.n_bins}", "give 31 or more: nine convolutions eat the rest"
+                f"n_bins {self.n_bins}", "give 31 or more: the nine convolutions need them"
             )
 
     @property

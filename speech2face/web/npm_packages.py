@@ -130,7 +130,7 @@ def _fetched(package: NpmPackage) -> bytes:
         if finished.returncode != 0:
             said = " ".join(finished.stderr.split()) or f"status {finished.returncode}"
             problem = f"npm could not fetch {wanted} ({said})"
-            raise Speech2FaceError(problem, f"see to the network; or {otherwise} as --packages")
+            raise Speech2FaceError(problem, f"check the network; or {otherwise} as --packages")
         return _read(package, Path(folder) / package.archive_name)
 
 

@@ -106,7 +106,7 @@ def read_consent(path: Path) -> str:
     """
     text = read_text(path, max_bytes=MAX_CONSENT_BYTES)
     if not text.strip():
-        problem = "is empty, and nobody can agree to nothing"
+        problem = "is empty, so there is nothing to agree to"
         raise Speech2FaceError(problem, "write what participants agree to", str(path))
     return text
 
