@@ -2,6 +2,7 @@
 
 python examples/picture.py            docs/images/demo.png, from the voices of examples/
 python examples/picture.py test LOG   docs/images/test.png, from the output of `make test`
+python examples/picture.py sheet DIR  docs/images/contact_sheet.jpg, from the faces of a folder
 """
 
 import random
