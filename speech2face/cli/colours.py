@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-import numpy as np
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -26,6 +24,8 @@ def coloured(text: str, colour: str, stream: TextIO | None) -> str:
 
 def picture_lines(image: "Image") -> Iterator[str]:
     """A picture as lines of half blocks, each of which has a colour above and one below."""
+    import numpy as np  # the commands start without it
+
     pixels = np.asarray(image.convert("RGB").resize((COLUMNS, COLUMNS)))  # [COLUMNS, COLUMNS, 3]
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
         points = (

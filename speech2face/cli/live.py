@@ -3,18 +3,19 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli.arguments import exaggeration, file_name, seconds
-from speech2face.cli.colours import has_colours
+from speech2face.cli.colours import has_colours, picture_lines
 from speech2face.cli.image_files import write_png
 from speech2face.errors import Speech2FaceError
 from speech2face.inference.png import NOTICE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from speech2face import Face, Pipeline
 
@@ -97,9 +98,15 @@ def _follow(
     pipeline: "Pipeline", chunks: "Iterator[NDArray[Any]]", arguments: argparse.Namespace
 ) -> None:
     tell = _told_as_json if arguments.json else _told_as_line
+    from speech2face.inference.png import png_text
+
+    is_first = True
     heard = _beginning(chunks, arguments.seconds)
     for face in pipeline.stream(heard, RATE, exaggeration=arguments.exaggeration):
-        _show(face, pipeline, arguments.out, tell)
+        write_png(Path(arguments.out), face.image, png_text(NOTICE, face, pipeline.card))
+        _show(face.image, is_first=is_first)
+        print(tell(face, pipeline, arguments.out), flush=True)
+        is_first = False
 
 
 def _beginning(chunks: "Iterator[NDArray[Any]]", length: float) -> "Iterator[NDArray[Any]]":
@@ -112,20 +119,14 @@ def _beginning(chunks: "Iterator[NDArray[Any]]", length: float) -> "Iterator[NDA
             return
 
 
-def _show(
-    face: "Face",
-    pipeline: "Pipeline",
-    out: str,
-    tell: "Callable[[Face, Pipeline, str], str]",
-) -> None:
-    from speech2face.inference.png import png_text
-
-    write_png(Path(out), face.image, png_text(NOTICE, face, pipeline.card))
-    if has_colours(sys.stderr):
-        from speech2face.cli.colours import picture_lines
-
-        print("\n".join(picture_lines(face.image)), file=sys.stderr)
-    print(tell(face, pipeline, out), flush=True)
+def _show(image: "Image", *, is_first: bool) -> None:
+    """Show a face on a terminal with colours, over the one before and its line."""
+    if not has_colours(sys.stderr):
+        return
+    lines = list(picture_lines(image))
+    n_above = len(lines) + (1 if sys.stdout.isatty() else 0)
+    start = "" if is_first else f"\x1b[{n_above}A"  # so many lines up
+    print(start + "\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _told_as_line(face: "Face", pipeline: "Pipeline", out: str) -> str:

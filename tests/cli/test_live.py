@@ -127,6 +127,19 @@ class _Terminal(io.StringIO):
         return True
 
 
+def test_a_terminal_shows_each_face_over_the_one_before(
+    stand_in_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := _Terminal())
+    options = ("--voice", VOICE, "--seconds", "2")
+    assert live(stand_in_model, tmp_path / "face.png", *options) == 0
+    shown = terminal.getvalue()
+    assert shown.count("\u2580") == 2 * colours.COLUMNS * colours.COLUMNS // 2
+    assert shown.count(f"\x1b[{colours.COLUMNS // 2}A") == 1
+
+
 def test_colours_are_shown_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
