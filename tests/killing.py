@@ -37,31 +37,41 @@ def kill_driver(arguments: list[str], seconds: float) -> None:
     assert not left
 
 
-def kill_workers(
-    arguments: list[str], shards: Path, runner: str, n_kills: int
-) -> tuple[Ended, int]:
+def kill_workers(arguments: list[str], runner: str, n_kills: int) -> tuple[Ended, int]:
     """A run of which up to so many workers are killed, and how many were.
 
     Never twice in one shard: an item that is hit a second time is rightly left out.
-
-    Args:
-        shards: folder that the run fills.
     """
     chance = random.Random(n_kills)
     process = start(arguments)
-    n_killed, hit = 0, set[str]()
+    hit = set[str]()
     while process.poll() is None:
-        time.sleep(0.02 + 0.1 * chance.random())
-        in_flight = {path.name for path in shards.glob(".in-flight/shard-*")}
+        time.sleep(0.02 + 0.2 * chance.random())
         workers = [pid for pid, said in descendants(process.pid) if WORKERS[runner] in said]
-        all_busy = workers and len(in_flight) == len(workers)  # none has just been started
-        if not all_busy or in_flight & hit or n_killed == n_kills:
-            continue
-        with suppress(ProcessLookupError):
-            os.kill(chance.choice(workers), signal.SIGKILL)
-            n_killed += 1
-        hit |= {path.name for path in shards.glob(".in-flight/shard-*")} | in_flight
-    return finish(process), n_killed
+        if workers and len(hit) < n_kills:
+            _kill_unless_hit(chance.choice(workers), hit)
+    return finish(process), len(hit)
+
+
+def _kill_unless_hit(worker: int, hit: set[str]) -> None:
+    """Kill a worker that is busy with a shard in which none was killed; it is stopped meanwhile."""
+    with suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGSTOP)
+        shard = _shard_of(worker)
+        if shard is not None and shard not in hit:
+            hit.add(shard)
+            os.kill(worker, signal.SIGKILL)
+        os.kill(worker, signal.SIGCONT)
+
+
+def _shard_of(worker: int) -> str | None:
+    """Name of the file that says what the worker is busy with; None if it has none open."""
+    for link in Path(f"/proc/{worker}/fd").glob("*"):
+        with suppress(OSError):
+            target = os.readlink(link)
+            if "/.in-flight/shard-" in target:
+                return Path(target).name
+    return None
 
 
 def _writers(session: int) -> list[int]:
