@@ -14,6 +14,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, BinaryIO, NoReturn
 
 from speech2face.errors import Speech2FaceError
@@ -32,7 +33,10 @@ PathName = str | os.PathLike[str]
 
 # A string, or one bracket. The closing quote is optional: without it a broken string would be
 # searched again from each of its quotes, in quadratic time.
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+_STRING_OR_BRACKET = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
+_NO_BRACKET = re.compile(r'[^\[\]{}"]++|' + _STRING, re.DOTALL)
+_MANY_DIGITS = re.compile(rf"(?:^|[\s,:\[-])[0-9]{{{MAX_DIGITS + 1}}}")  # a number, not a key
 _IMPOSSIBLE = re.compile("[\0\ud800-\udfff]")
 _SUSPECT_ESCAPE = re.compile(r"\\u(?:0000|[dD][89abAB])|\\u[dD][c-fC-F]")
 
@@ -122,13 +126,7 @@ def parse_json(text: str, path: PathName, *, remedy: str = WRITE_AGAIN, part: st
     problem: str | None = _too_much(text)
     if problem is None:
         try:
-            value = json.loads(
-                text,
-                object_pairs_hook=_object,
-                parse_int=_integer,
-                parse_float=_finite,
-                parse_constant=_no_number,
-            )
+            value = _decoder(has_many_digits=bool(_MANY_DIGITS.search(text))).decode(text)
             if _SUSPECT_ESCAPE.search(text):
                 _refuse_impossible_text(value)
             return value
@@ -267,7 +265,7 @@ def _too_much(text: str) -> str | None:
     n_brackets = text.count("[") + text.count("{")
     if n_brackets > MAX_BRACKETS:
         return f"holds more than {MAX_BRACKETS:,} lists and objects"
-    if n_brackets <= MAX_DEPTH:
+    if n_brackets <= MAX_DEPTH or _is_flat(text):
         return None
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
@@ -276,6 +274,30 @@ def _too_much(text: str) -> str | None:
         if depth > MAX_DEPTH:
             return f"is nested more than {MAX_DEPTH} deep"
     return None
+
+
+def _is_flat(text: str) -> bool:
+    """Whether the brackets of a JSON text are nested no deeper than allowed, found quickly.
+
+    False does not say that they are. Each round removes the innermost pairs of brackets.
+    """
+    brackets = _NO_BRACKET.sub("", text)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return True
+        brackets = brackets.replace("[]", "").replace("{}", "")
+    return not brackets
+
+
+@cache
+def _decoder(*, has_many_digits: bool) -> json.JSONDecoder:
+    """One for all texts: `json.loads` would make a new one each time, and each is a cycle."""
+    return json.JSONDecoder(
+        object_pairs_hook=_object,
+        parse_int=_integer if has_many_digits else int,  # which is faster
+        parse_float=_finite,
+        parse_constant=_no_number,
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

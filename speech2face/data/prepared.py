@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,16 +44,20 @@ def read_clips(path: Path) -> list[PreparedClip]:
     Raises:
         Speech2FaceError: the file is missing or damaged.
     """
-    clips = []
+    return list(each_clip(path))
+
+
+def each_clip(path: Path) -> Iterator[PreparedClip]:
+    """The same one by one, for corpora of millions; it raises the same errors."""
     for where, row in jsonl_rows(path):
         try:
             rejected = Rejected(**row["rejected"]) if "rejected" in row else None
-            clips.append(PreparedClip(row["id"], row["split"], row["key"], rejected))
+            clip = PreparedClip(row["id"], row["split"], row["key"], rejected)
         except (KeyError, TypeError) as damage:
             remedy = "run `speech2face prepare` again"
             problem = "this line does not describe a prepared clip"
             raise Speech2FaceError(problem, remedy, where) from damage
-    return clips
+        yield clip
 
 
 def refuse_outdated_split(folder: Path) -> None:

@@ -436,13 +436,13 @@ def members_of(row: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str, t
     Raises:
         KeyError, TypeError, ValueError: the ledger is damaged; its tar file has no such place.
     """
-    members = {name: (start, size) for name, start, size in row["members"]}
-    for place in members.values():
-        start, size = place
-        if not all(type(number) is int for number in place):
-            raise TypeError(f"a member at {place}")
+    members: dict[str, tuple[int, int]] = {}
+    for name, start, size in row["members"]:
+        if not (type(start) is int and type(size) is int):
+            raise TypeError(f"a member at {start}, {size}")
         if not 0 <= start <= start + size <= ledger["size"]:
-            raise ValueError(f"a member at {place}")
+            raise ValueError(f"a member at {start}, {size}")
+        members[name] = (start, size)
     return members
 
 

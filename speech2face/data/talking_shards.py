@@ -5,9 +5,12 @@ spectrogram is computed where the network is (`SoundBatch.to`). Members are read
 by their offset. What is kept in memory of a clip are a few numbers, and not its name.
 """
 
+import gc
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +24,7 @@ from torch import Tensor
 from speech2face.audio.spectrogram import HOP_LENGTH, WIN_LENGTH, complex_spectrogram
 from speech2face.audio.wav import FULL_SCALE, HEADER_SIZE, levels_of
 from speech2face.data.datasets import FeatureShards, VoiceBatch
-from speech2face.data.prepared import CLIPS, PREPARED, read_clips, refuse_outdated_split
+from speech2face.data.prepared import CLIPS, PREPARED, each_clip, refuse_outdated_split
 from speech2face.data.sample import Split
 from speech2face.data.store import members_of, tar_of
 from speech2face.errors import Speech2FaceError
@@ -112,7 +115,8 @@ class TalkingShards:
 
     @cached_property
     def _index(self) -> "_Index":
-        return _read_index(self.folder, self.split, self.feature)
+        with _uncollected():
+            return _read_index(self.folder, self.split, self.feature)
 
 
 def open_voices(folder: Path, split: Split, feature: str = "") -> FeatureShards | TalkingShards:
@@ -163,10 +167,22 @@ class _Index:
         return wav, feature
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection: ledgers hold no cycles, but millions of objects to be searched."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _read_index(folder: Path, split: Split, feature: str) -> _Index:
     wanted = {
         clip.key
-        for clip in read_clips(folder / CLIPS)
+        for clip in each_clip(folder / CLIPS)
         if clip.split == split and clip.rejected is None
     }
     if not wanted:
@@ -174,8 +190,7 @@ def _read_index(folder: Path, split: Split, feature: str) -> _Index:
         raise Speech2FaceError(problem, "prepare clips of it", str(folder))
     fingerprint = read_json_object(folder / PREPARED).get("fingerprint")
     files: dict[int, Path] = {}
-    shards: list[int] = []
-    places: list[tuple[int, int, int, int]] = []
+    shards, places = array("i"), array("q")  # not lists: they hold millions of numbers
     for ledger in sorted(folder.glob("shard-*.json")):
         number = int(ledger.stem.removeprefix("shard-"))
         record = read_json_object(ledger, remedy=_REMEDY)
@@ -187,7 +202,7 @@ def _read_index(folder: Path, split: Split, feature: str) -> _Index:
                 members = members_of(row, record)
                 if row["key"] in wanted:
                     feature = feature or _only_feature(members, folder)
-                    places.append((*members["wav"], *_place_of(feature, members, folder)))
+                    places.extend((*members["wav"], *_place_of(feature, members, folder)))
                     shards.append(number)
         except (KeyError, TypeError, ValueError) as damage:
             raise Speech2FaceError("the ledger is damaged", _REMEDY, str(ledger)) from damage
