@@ -15,7 +15,7 @@ INFER := .venv/bin
 DEV := .venv-dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: docs demo test test-slow page-packages lint fuzz bench mutants soak report paper-demo default-model constraints clean
+.PHONY: docs compare demo test test-slow page-packages lint fuzz bench mutants soak report paper-demo default-model constraints clean
 
 demo: .venv/installed
 	$(INFER)/speech2face reconstruct examples/*.ogg --out out --force

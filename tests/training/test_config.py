@@ -135,8 +135,8 @@ def test_every_config_states_its_claim_and_is_accepted(path: Path) -> None:
         assert word in text.split("\n[")[0]
     if path.stem.startswith("embedded"):
         defaults: object = EmbeddedConfig()
-    elif path.stem.endswith("-compact"):
-        defaults = SYSTEMS[path.stem.removesuffix("-compact")].settings
+    elif (system := path.stem.rpartition("-")[0]) in SYSTEMS:
+        defaults = SYSTEMS[system].settings
     else:
         is_face = path.stem.endswith("face")
         defaults = FaceDecoderTraining() if is_face else VoiceEncoderTraining()
