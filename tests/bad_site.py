@@ -30,6 +30,7 @@ class Site(ThreadingHTTPServer):
     Attributes:
         asked: number of requests by id.
         refusing: number of requests for each `busy` video that are refused, before it is given.
+        cookies: that came with each request.
         delay: seconds before a good video is sent.
     """
 
@@ -38,6 +39,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: Counter[str] = Counter()
+        self.cookies: list[str] = []
         self.refusing, self.delay = 1, 0.0
 
     @property
@@ -55,6 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         video = self.path.strip("/")
         kind = video.partition("-")[0]
         self.server.asked[video] += 1
+        self.server.cookies.append(self.headers.get("Cookie", ""))
         if kind == "busy" and self.server.asked[video] > self.server.refusing:
             kind = "good"
         if kind in REFUSALS:

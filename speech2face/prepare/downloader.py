@@ -7,9 +7,11 @@ gets one.
 
 import errno
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from http.cookiejar import LoadError
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
@@ -72,8 +74,7 @@ class Downloader:
         url: address of a video, with `{id}` in the place of its id.
         quality: which of the files of a video, in the words of yt-dlp. If it names two that have
             to be joined, the program ffmpeg is needed.
-        cookies: a file of cookies in Netscape's format, as browsers export them. yt-dlp writes new
-            cookies of the site into it.
+        cookies: a file of cookies in Netscape's format, as browsers export them. It is only read.
         js_runtime: a JavaScript program for YouTube's puzzles, as `deno`, `node` or `NAME:PATH`.
         socket_seconds: that the site may be silent.
         video_seconds: that one video may take.
@@ -131,10 +132,29 @@ class Downloader:
                 raise Speech2FaceError(problem, f"it knows {', '.join(RUNTIMES)}")
             settings["js_runtimes"] = {name.lower(): {"path": program} if program else {}}
         try:
-            return yt_dlp, yt_dlp.YoutubeDL(settings), deadline
-        except (yt_dlp.utils.YoutubeDLError, ValueError, OSError) as error:
-            problem, remedy = f"yt-dlp refuses an option ({error})", "check the cookies"
-            raise Speech2FaceError(problem, remedy) from error
+            session = yt_dlp.YoutubeDL(settings)
+        except (SyntaxError, ValueError) as error:
+            problem = f"yt-dlp does not understand the format {self.quality!r}"
+            raise Speech2FaceError(problem, "see its page on format selection") from error
+        if "+" in self.quality and shutil.which("ffmpeg") is None:
+            problem = f"the format {self.quality!r} may join two files, and there is no ffmpeg"
+            raise Speech2FaceError(problem, "install the program ffmpeg, or leave out --format")
+        self._refuse_wrong_cookies(session, yt_dlp)
+        return yt_dlp, session, deadline
+
+    def _refuse_wrong_cookies(self, session: Any, yt_dlp: ModuleType) -> None:
+        """What yt-dlp would notice at each video only, as if the video were to blame."""
+        if self.cookies is None:
+            return
+        remedy = "export the cookies of a browser in Netscape's format"
+        if not self.cookies.is_file():
+            raise Speech2FaceError("there is no such file", remedy, str(self.cookies))
+        try:
+            n_cookies = len(session.cookiejar)
+        except (yt_dlp.utils.YoutubeDLError, LoadError, ValueError, OSError) as error:
+            raise Speech2FaceError("is no file of cookies", remedy, str(self.cookies)) from error
+        if not n_cookies:
+            raise Speech2FaceError("holds no cookies", remedy, str(self.cookies))
 
 
 def load_yt_dlp() -> ModuleType:

@@ -112,10 +112,8 @@ def _refuse_closed_port(address: str) -> None:
 
 def _unreachable(address: str | None, reason: Exception) -> Speech2FaceError:
     problem = f"no cluster can be started or reached ({reason})"
-    remedy = (
-        "start one with `ray start --head`, and give the address that it prints; if it wants a "
-    )
-    remedy += "token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    remedy = "start one with `ray start --head`, and give the address that it prints; for a token, "
+    remedy += "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token"
     return Speech2FaceError(problem, remedy, address)
 
 

@@ -101,6 +101,29 @@ def test_a_full_disk_is_an_error_and_no_reason(
         Downloader(url=site.url)("good-3", tmp_path)
 
 
-def test_a_wrong_runtime_is_one_clear_error(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(Speech2FaceError, match="no JavaScript runtime 'abacus'"):
-        Downloader(url=site.url, js_runtime="abacus")("good-4", tmp_path)
+def test_a_wrong_option_is_one_clear_error_and_no_fault_of_the_video(
+    site: Site, tmp_path: Path
+) -> None:
+    other = tmp_path / "cookies.txt"
+    other.write_text("no cookies")
+    for options, problem in [
+        ({"js_runtime": "abacus"}, "no JavaScript runtime 'abacus'"),
+        ({"quality": "((("}, "does not understand the format"),
+        ({"cookies": tmp_path / "none.txt"}, "there is no such file"),
+        ({"cookies": other}, "is no file of cookies|holds no cookies"),
+    ]:
+        with pytest.raises(Speech2FaceError, match=problem):
+            Downloader(url=site.url, **options)("good-4", tmp_path)  # type: ignore[arg-type]
+    assert other.read_text() == "no cookies" and site.asked["good-4"] == 0
+
+
+def test_cookies_of_the_user_are_sent_and_their_file_is_not_changed(
+    site: Site, tmp_path: Path
+) -> None:
+    cookies, folder = tmp_path / "cookies.txt", tmp_path / "out"
+    folder.mkdir()
+    row = "127.0.0.1\tFALSE\t/\tFALSE\t4102444800\tsession\tmine\n"
+    cookies.write_text("# Netscape HTTP Cookie File\n" + row)
+    before = cookies.read_bytes()
+    assert Downloader(url=site.url, cookies=cookies)("good-5", folder) == Fetched(None)
+    assert cookies.read_bytes() == before and "session=mine" in site.cookies
