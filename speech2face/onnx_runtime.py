@@ -44,6 +44,9 @@ def open_session(content: bytes, threads: int) -> Any:
     options.log_severity_level = 4  # fatal only: problems are told once, by us
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait for more work in a loop would take the cores from the next graph: of the
+    # three graphs between a voice and its face, each would slow down the one after it.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     nowhere = os.path.join(os.devnull, "nowhere")  # weights must lie inside the file
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", nowhere

@@ -58,7 +58,7 @@ def faulty(fault: str) -> Target:
             case "hang":
                 time.sleep(60)
             case "memory":
-                return bytearray(harness.MEMORY + 2**20).count(1)
+                return bytearray(2 * harness.MEMORY).count(1)
             case "message":
                 raise Speech2FaceError("short", "give another", "x" * 5_000)
         return None

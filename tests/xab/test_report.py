@@ -82,7 +82,7 @@ def test_without_answers_the_models_answer_all_lists_and_the_rest_says_why_not(
     reasons = [one["reason"] for one in json.loads((out / "results.json").read_text())["sections"]]
     assert len(reasons) == 4 and all(reasons)
     assert main(["xab", "score", str(experiment.folder), "--out", str(out), "--no-models"]) == 1
-    assert "add --force" in capsys.readouterr().err
+    assert "give --force" in capsys.readouterr().err
 
 
 def test_one_participant_has_an_accuracy_but_no_mixed_model(
