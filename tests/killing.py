@@ -5,10 +5,11 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from processes import Ended, descendants, finish, members, start
+from processes import Ended, contents, descendants, finish, members, run, start
 
 WORKERS = {"serial": "spawn_main", "processes": "spawn_main", "ray": "ray::_do"}
 RAY_STARTS = 10.0  # seconds
@@ -16,6 +17,16 @@ RAY_STARTS = 10.0  # seconds
 
 def runner_options(runner: str) -> list[str]:
     return ["--runner", runner, *([] if runner == "serial" else ["--workers", "2"])]
+
+
+def unbroken_run(
+    line: Callable[[Path, str], list[str]], out: Path
+) -> tuple[dict[str, bytes], float]:
+    """What a run that nothing stops leaves in `out`, and how many seconds it takes."""
+    before = time.monotonic()
+    ended = run(line(out, "processes"))
+    assert ended.status == 0, ended.errors
+    return contents(out), time.monotonic() - before
 
 
 def kill_driver(arguments: list[str], seconds: float) -> None:

@@ -1,11 +1,10 @@
 """Preparation of videos, of which the driver or a worker is killed: the same shards in the end."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import RAY_STARTS, WORKERS, kill_driver, kill_workers, runner_options
+from killing import RAY_STARTS, WORKERS, kill_driver, kill_workers, runner_options, unbroken_run
 from processes import contents, moments, run, temporaries
 from talk_world import write_videos
 
@@ -39,11 +38,7 @@ def unbroken(
     line: Callable[[Path, str], list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, bytes], float]:
     """What a run that nothing stops leaves, and how many seconds it takes."""
-    out = tmp_path_factory.mktemp("unbroken")
-    before = time.monotonic()
-    ended = run(line(out, "processes"))
-    assert ended.status == 0, ended.errors
-    return contents(out), time.monotonic() - before
+    return unbroken_run(line, tmp_path_factory.mktemp("unbroken"))
 
 
 @pytest.mark.parametrize(("runner", "n_kills"), [*QUICK, *SLOW])
