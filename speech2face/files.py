@@ -12,6 +12,7 @@ is done by the next one that writes the same files (`finish_set`).
 """
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -367,3 +368,9 @@ def _concerns(named: object, path: Path) -> bool:
     other = Path(os.fsdecode(named))
     is_temporary = any(_LEFTOVER.fullmatch(part) for part in other.parts)
     return is_temporary or other == path or other in path.parents
+
+
+def sha256_of_file(path: Path) -> str:
+    """Digest of a file, hexadecimal; raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """`speech2face prepare`: compute features for training; a stopped run can be continued."""
 
 import argparse
-import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from speech2face.cli.prepare_videos import (
 )
 from speech2face.errors import Speech2FaceError
 from speech2face.face.recognisers import RECOGNISERS
+from speech2face.files import sha256_of_file
 from speech2face.progress import Progress
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ def _tools(arguments: argparse.Namespace) -> "Tools":
     encoder = load_recogniser(arguments.face_encoder, arguments.vgg_face, detector)
     weights_sha256 = None
     if arguments.face_encoder == "vgg-face":
-        with open(arguments.vgg_face, "rb") as file:
-            weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        weights_sha256 = sha256_of_file(arguments.vgg_face)
     return Tools(
         detector,
         encoder,

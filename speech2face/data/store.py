@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.errors import Speech2FaceError
-from speech2face.files import make_folder, only_writer, whole_file, write_whole
+from speech2face.files import make_folder, only_writer, sha256_of_file, whole_file, write_whole
 from speech2face.interruption import held_back, leave_to_parent
 from speech2face.records import read_json_object
 
@@ -401,7 +401,7 @@ def _write_tar(
                 if not isinstance(result, Rejected):
                     stem = f"{number:05d}-{len(rows):05d}"
                     rows.append({"key": key, "members": _add_record(tar, stem, result)})
-        digest, size = _sha256(temporary), temporary.stat().st_size
+        digest, size = sha256_of_file(temporary), temporary.stat().st_size
     rejected = [
         {"key": key, "reason": result.reason, "detail": result.detail}
         for key, result in computed.items()
@@ -421,7 +421,7 @@ def _write_tar(
 def tar_of(folder: Path, number: int, ledger: Mapping[str, Any]) -> Path:
     """The tar file that a ledger describes: the new one, if `rewrite_shard` was stopped there."""
     new = _path(folder, number, _NEW)
-    if new.is_file() and _sha256(new) == ledger.get("sha256"):
+    if new.is_file() and sha256_of_file(new) == ledger.get("sha256"):
         return new
     return _path(folder, number, ".tar")
 
@@ -464,11 +464,6 @@ def _content(shard: Path, start: int, size: int) -> bytes:
     return content
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
 def is_news(computed: Mapping[str, Record | Rejected], known: Mapping[str, Rejected]) -> bool:
     """Whether a shard of this has to be written: clips that fail as they did before are no news."""
     return any(known.get(key) != result for key, result in computed.items())
@@ -504,8 +499,7 @@ def fingerprint_of(tools: Mapping[str, object], packages: Sequence[str] = PACKAG
 def _digest_of(file: Path) -> list[str]:
     """Digest of a file, in a list, so that no plain string can give the same key."""
     try:
-        with file.open("rb") as opened:
-            return ["file", hashlib.file_digest(opened, "sha256").hexdigest()]
+        return ["file", sha256_of_file(file)]
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return ["file", "absent"]
 

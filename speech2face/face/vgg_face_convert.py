@@ -10,7 +10,6 @@ The weights themselves don't tell RGB from BGR: the table is what the public fil
 of another origin under the same names has to be checked by its owner. `weight_readers` opens them.
 """
 
-import hashlib
 import math
 import os
 import re
@@ -27,7 +26,7 @@ from torch import Tensor
 from speech2face.errors import Speech2FaceError
 from speech2face.face.vgg_face import FULLY_CONNECTED, VGGFaceConfig, header_of
 from speech2face.face.weight_readers import READERS, Weights, read_weights
-from speech2face.files import whole_file
+from speech2face.files import sha256_of_file, whole_file
 
 LAYOUTS = tuple(READERS)
 BLUE_FIRST = ("numpy",)
@@ -85,8 +84,7 @@ def convert(
 
 def _checked_hash(source: Path, expected: str | None) -> str:
     try:
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of_file(source)
     except OSError as error:
         reason = error.strerror or str(error)
         problem = f"cannot be read ({reason})"

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from speech2face.configuration import require, restored, to_json
 from speech2face.errors import Speech2FaceError
-from speech2face.files import write_whole
+from speech2face.files import sha256_of_file, write_whole
 from speech2face.records import read_json_object
 
 FORMAT = 2
@@ -304,14 +304,9 @@ def _read_record(directory: Path) -> _Record:
 def _read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise Speech2FaceError("a file of the checkpoint is missing", _REMEDY, str(path))
-    if _sha256(path) != sha256:
+    if sha256_of_file(path) != sha256:
         raise Speech2FaceError("the file is cut off or has been changed", _REMEDY, str(path))
     try:
         return load_file(path)
     except SafetensorError as foreign:
         raise Speech2FaceError("not a safetensors file", _REMEDY, str(path)) from foreign
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -234,7 +234,7 @@ def test_a_foreign_tensor_file_of_the_right_digest_is_named(tmp_path: Path) -> N
     path, record = the_file(tmp_path, "weights"), tmp_path / "checkpoint.json"
     path.write_bytes(b"PK\x03\x04 a zip, as torch.save writes")
     entry = json.loads(record.read_text())
-    entry["files"]["weights"]["sha256"] = checkpoint_module._sha256(path)
+    entry["files"]["weights"]["sha256"] = checkpoint_module.sha256_of_file(path)
     record.write_text(json.dumps(entry))
     with pytest.raises(Speech2FaceError, match="not a safetensors file"):
         load_checkpoint(tmp_path)
