@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from typing import Any
 
@@ -32,7 +33,9 @@ def asked_directly(app: Any, path: str, body: bytes = b"", **headers: str) -> An
     async def send(message: dict[str, Any]) -> None:
         said.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    # In a thread of its own: Playwright keeps an event loop running in the thread of the tests.
+    with ThreadPoolExecutor(1) as own_thread:
+        own_thread.submit(asyncio.run, app(scope, receive, send)).result()
     answered = Message()
     for name, value in said[0]["headers"]:
         answered[name.decode()] = value.decode()
