@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from speech2face.cli.arguments import file_name, path
+from speech2face.cli.arguments import path
+from speech2face.cli.parser import add_model, add_page_clips
 from speech2face.cli.results import print_result
 from speech2face.cli.settings import (
     add_settings,
@@ -39,13 +40,10 @@ def add_parser(subparsers: Any) -> None:
         help="compare other systems, the matcher and our faces",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
+    add_page_clips(parser)
     parser.add_argument("--out", type=path, metavar="OUT", help="folder of the report")
-    parser.add_argument(
-        "--model", type=file_name, metavar="M", help="model file (default: the embedded one)"
-    )
+    add_model(parser)
     parser.add_argument(
         "--split", choices=("val", "test"), default="val", help="clips to judge on (default: val)"
     )

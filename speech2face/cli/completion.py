@@ -27,7 +27,6 @@ def add_parser(subparsers: Any) -> None:
         help="let a shell complete commands",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=SHELLS)
     parser.set_defaults(run=run, has_result=False)

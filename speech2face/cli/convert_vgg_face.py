@@ -25,7 +25,6 @@ def add_parser(subparsers: Any) -> None:
         "convert-vgg-face",
         help="convert public VGG-Face weights",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=file_name, metavar="SOURCE", help="the public file")
     parser.add_argument(

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from speech2face.cli.arguments import file_name, path
+from speech2face.cli.arguments import path
 from speech2face.cli.default_model import CORPUS, LICENCE, PACKAGE, commit
+from speech2face.cli.parser import add_model, add_page_clips
 from speech2face.cli.results import print_result
 from speech2face.cli.settings import (
     add_settings,
@@ -49,15 +50,9 @@ def add_parser(subparsers: Any) -> None:
         help="fit the maps that match voices and faces, for a model",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
+    add_page_clips(parser)
+    add_model(parser)
     parser.add_argument(
         "--run-dir",
         type=path,

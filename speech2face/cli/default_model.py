@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli.arguments import path
+from speech2face.cli.parser import add_page_clips
 from speech2face.cli.results import print_result
 from speech2face.cli.settings import (
     add_settings,
@@ -81,9 +82,8 @@ def add_parser(subparsers: Any) -> None:
         help="train and export the embedded model",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=path, metavar="DIR", help="clips of the authors' page")
+    add_page_clips(parser)
     parser.add_argument(
         "--run-dir",
         type=path,

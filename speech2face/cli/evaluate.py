@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face.cli import arguments as options
+from speech2face.cli.parser import add_model
 from speech2face.cli.results import print_result
 from speech2face.cli.settings import log_to_terminal
 from speech2face.data.sample import SPLITS
@@ -47,7 +48,6 @@ def add_parser(subparsers: Any) -> None:
         help="measure a model and write a report",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     path: dict[str, Any] = {"type": options.path}
     parser.add_argument(
@@ -128,12 +128,7 @@ def add_parser(subparsers: Any) -> None:
     whole.add_argument(
         "--split", choices=SPLITS, default="test", help="the clips to use (default: test)"
     )
-    whole.add_argument(
-        "--model",
-        metavar="M",
-        type=options.file_name,
-        help="exported model file (default: the embedded one)",
-    )
+    add_model(whole)
     whole.add_argument(
         "--faces", type=options.named_path, action="append", default=[], metavar="NAME=DIR",
         help="another system's faces: ID.png or ID.jpg for every clip; may be repeated",

@@ -47,7 +47,6 @@ def add_parser(subparsers: Any) -> None:
         help="write the model file of a finished training",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=path, metavar="RUN", help="run directory of the training")
     parser.add_argument("out", type=path, metavar="OUT.onnx", help="the file to write")

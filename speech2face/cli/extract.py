@@ -52,7 +52,6 @@ def add_parser(subparsers: Any) -> None:
         help="compute features and faces of every clip of a manifest",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "model", type=file_name, metavar="MODEL", help="exported model, `default`, dlib or sface"

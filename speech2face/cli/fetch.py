@@ -39,7 +39,6 @@ def add_parser(subparsers: Any) -> None:
         help="fetch the videos of a corpus from the web",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", metavar="CORPUS", choices=("avspeech",), help="avspeech")
     parser.add_argument("root", metavar="ROOT", type=path, help="where the tables are")

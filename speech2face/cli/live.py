@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from speech2face.cli.arguments import exaggeration, file_name, seconds
 from speech2face.cli.colours import has_colours, picture_lines
 from speech2face.cli.image_files import write_png
+from speech2face.cli.parser import add_model
 from speech2face.errors import Speech2FaceError
 from speech2face.inference.png import NOTICE
 
@@ -44,7 +45,6 @@ def add_parser(subparsers: Any) -> None:
         help="a face that forms while one speaks",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--out", required=True, type=file_name, metavar="FILE", help="picture of the newest face"
@@ -59,12 +59,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--voice", type=file_name, metavar="FILE", help="sound file instead of the microphone"
     )
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
+    add_model(parser)
     parser.add_argument(
         "--exaggeration", type=exaggeration, metavar="A", help="as for `speech2face reconstruct`"
     )

@@ -27,6 +27,7 @@ from speech2face.cli import (
     xab,
 )
 from speech2face.cli.colours import RED, coloured
+from speech2face.cli.parser import CommandParser
 from speech2face.cli.results import add_json
 
 # A sub-command is a file with a function `add_parser(subparsers)`, which sets `run` to a function
@@ -85,12 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the command line, with all sub-commands."""
-    parser = argparse.ArgumentParser(
-        prog="speech2face",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = CommandParser(prog="speech2face", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"speech2face {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech2face.cli.arguments import file_name
+from speech2face.cli.parser import add_model
 from speech2face.errors import Speech2FaceError
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def add_parser(subparsers: Any) -> None:
         help="rank photos for a voice, or voices for a photo",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "query", metavar="VOICE", help="sound or video file; with --voices a picture file"
@@ -58,12 +57,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--voices", action="store_true", help="the first file is a photo, the others are voices"
     )
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
+    add_model(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON line per candidate")
     parser.set_defaults(run=run)
 

@@ -48,7 +48,6 @@ def add_parser(subparsers: Any) -> None:
         "prepare",
         help="compute features of a corpus for training",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", metavar="CORPUS", choices=CORPORA, help=", ".join(CORPORA))
     parser.add_argument("root", metavar="ROOT", type=path, help="where the corpus is")

@@ -7,7 +7,7 @@ from typing import Any
 
 from speech2face import Pipeline, load_model
 from speech2face.audio.io import MAX_SECONDS
-from speech2face.cli.arguments import count, exaggeration, file_name, seed
+from speech2face.cli.arguments import count, seed
 from speech2face.cli.image_files import (
     STANDARD_INPUT,
     each_file,
@@ -16,6 +16,7 @@ from speech2face.cli.image_files import (
     writable_folder,
     write_png,
 )
+from speech2face.cli.parser import add_exaggeration, add_image_folder, add_model
 from speech2face.files import write_whole
 from speech2face.inference.png import NOTICE, png_text
 from speech2face.inference.telling import AGE, facts_of
@@ -56,25 +57,11 @@ def add_parser(subparsers: Any) -> None:
         help="make a face from each voice",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("voices", nargs="+", metavar="VOICE", help="sound or video file, or -")
-    parser.add_argument(
-        "--out", required=True, type=file_name, metavar="DIR", help="folder for the images"
-    )
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
-    parser.add_argument(
-        "--exaggeration",
-        type=exaggeration,
-        metavar="A",
-        help="how far to move away from the mean face: 0 not at all, 1.4 strongly, -1 is the mean "
-        "face itself (default: the model's own setting)",
-    )
+    add_image_folder(parser)
+    add_model(parser)
+    add_exaggeration(parser)
     parser.add_argument(
         "--spread",
         type=count,

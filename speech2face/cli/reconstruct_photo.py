@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speech2face.cli.arguments import exaggeration, file_name
 from speech2face.cli.image_files import (
     each_file,
     image_names,
@@ -12,6 +11,7 @@ from speech2face.cli.image_files import (
     writable_folder,
     write_png,
 )
+from speech2face.cli.parser import add_exaggeration, add_image_folder, add_model
 from speech2face.inference.png import png_text
 
 if TYPE_CHECKING:
@@ -44,26 +44,11 @@ def add_parser(subparsers: Any) -> None:
         help="make a face from each photo (F2F)",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="picture file")
-    parser.add_argument(
-        "--out", required=True, type=file_name, metavar="DIR", help="folder for the images"
-    )
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
-    parser.add_argument(
-        "--exaggeration",
-        type=exaggeration,
-        default=0.0,
-        metavar="A",
-        help="how far to move away from the mean face: 0 not at all, 1.4 strongly, -1 is the mean "
-        "face itself (default: 0)",
-    )
+    add_image_folder(parser)
+    add_model(parser)
+    add_exaggeration(parser, default=0.0)
     parser.add_argument("--json", action="store_true", help="print one JSON line per photo")
     parser.add_argument("--force", action="store_true", help="replace images that exist")
     parser.set_defaults(run=run)

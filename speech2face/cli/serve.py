@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from speech2face.cli.arguments import count, file_name, positive_count
+from speech2face.cli.parser import add_model
 
 MAX_WORKERS = 256  # processes, each with a model of its own in memory
 
@@ -37,7 +38,6 @@ def add_parser(subparsers: Any) -> None:
         help="serve the web page, and faces for programs",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--host",
@@ -77,12 +77,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="S",
         help="seconds that one face may take, waiting included (default: 60)",
     )
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
+    add_model(parser)
     parser.add_argument("--no-page", action="store_true", help="serve no page")
     parser.add_argument(
         "--packages", type=file_name, metavar="DIR", help="folder of the page's npm archives"

@@ -43,7 +43,6 @@ def add_parser(subparsers: Any) -> None:
         help="train a voice encoder, a face decoder or another published system",
         description="Train a network of the paper, or another published system.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     networks = parser.add_subparsers(title="networks", metavar="NETWORK", required=True)
     encoder = _add_network(

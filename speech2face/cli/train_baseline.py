@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from speech2face.cli.arguments import file_name, path
+from speech2face.cli.arguments import path
 from speech2face.cli.corpora import read_samples
+from speech2face.cli.parser import add_model
 from speech2face.cli.results import print_trained
 from speech2face.cli.settings import (
     add_settings,
@@ -42,7 +43,6 @@ def add_networks(networks: Any) -> None:
             name,
             help=purpose,
             description=DESCRIPTION.format(purpose=purpose[0].upper() + purpose[1:], name=name),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         parser.add_argument(
             "--data",
@@ -53,9 +53,7 @@ def add_networks(networks: Any) -> None:
         parser.add_argument(
             "--run-dir", type=path, metavar="R", help="run directory: a new one, or one to continue"
         )
-        parser.add_argument(
-            "--model", type=file_name, metavar="M", help="model file (default: the embedded one)"
-        )
+        add_model(parser)
         parser.add_argument(
             "--readings",
             type=path,

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from speech2face.cli.arguments import file_name, path
+from speech2face.cli.arguments import path
+from speech2face.cli.parser import add_model
 from speech2face.cli.results import print_result
 
 DESCRIPTION = """\
@@ -29,15 +30,9 @@ def add_parser(subparsers: Any) -> None:
         help="write the web page as files",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=path, metavar="DIR", help="a folder that is new or empty")
-    parser.add_argument(
-        "--model",
-        type=file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
+    add_model(parser)
     parser.add_argument(
         "--packages", type=path, metavar="DIR", help="folder of archives that `npm pack` made"
     )

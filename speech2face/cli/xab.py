@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from speech2face.cli import arguments as options
+from speech2face.cli.parser import add_model
 from speech2face.cli.results import print_result
 from speech2face.errors import Speech2FaceError
 
@@ -71,7 +72,6 @@ def _parser(subparsers: Any, name: str, summary: str, description: str, epilog: 
         help=summary,
         description=description,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
@@ -166,12 +166,7 @@ def _add_score(actions: Any) -> None:
     parser.add_argument(
         "--no-models", action="store_true", help="analyse what people answered and nothing else"
     )
-    parser.add_argument(
-        "--model",
-        type=options.file_name,
-        metavar="M",
-        help="exported model file (default: the embedded one)",
-    )
+    add_model(parser)
     parser.add_argument(
         "--seed",
         default=0,
