@@ -34,7 +34,24 @@ class FaceEncoder(Protocol):
         ...
 
 
-class DlibFaceEncoder:
+class SeekingEncoder:
+    """What encoders have in common: they seek the face in a picture before they encode it."""
+
+    def __init__(self, detector: FaceDetector | None = None) -> None:
+        self.detector = detector or DlibDetector()
+
+    def encode(self, images: Sequence[RGBImage]) -> NDArray[np.float32]:
+        """Face features `[B, D]` of B pictures, uint8 RGB `[H, W, 3]` each."""
+        return self.encode_located(images, [self.detector.locate(image) for image in images])
+
+    def encode_located(
+        self, images: Sequence[RGBImage], located: Sequence[LocatedFace]
+    ) -> NDArray[np.float32]:
+        """Face features `[B, D]` of faces already located by their 68 landmarks."""
+        raise NotImplementedError
+
+
+class DlibFaceEncoder(SeekingEncoder):
     """dlib's ResNet, 128-D, no jitter: the recogniser of the evaluation protocol P17.
 
     Compare its features by Euclidean distance; dlib's author calls two pictures below 0.6 the same
@@ -43,13 +60,6 @@ class DlibFaceEncoder:
 
     name = "dlib_resnet_v1"
     size = 128
-
-    def __init__(self, detector: FaceDetector | None = None) -> None:
-        self.detector = detector or DlibDetector()
-
-    def encode(self, images: Sequence[RGBImage]) -> NDArray[np.float32]:
-        """Face features `[B, 128]` of B pictures, uint8 RGB `[H, W, 3]` each."""
-        return self.encode_located(images, [self.detector.locate(image) for image in images])
 
     def encode_located(
         self, images: Sequence[RGBImage], located: Sequence[LocatedFace]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from speech2face.extras import missing_extra
 from speech2face.face.align import ARCFACE_SIDE, arcface_template, similarity_crop
-from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
+from speech2face.face.detect import LocatedFace
+from speech2face.face.encoder import SeekingEncoder
 from speech2face.face.image import RGBImage
 from speech2face.face.landmarks import five_points
 from speech2face.onnx_runtime import load_onnxruntime
@@ -18,7 +19,7 @@ from speech2face.third_party import third_party_file
 MODEL = "face_recognition_sface_2021dec_int8bq.onnx"
 
 
-class SFaceEncoder:
+class SFaceEncoder(SeekingEncoder):
     """SFace (MobileFaceNet, int8 weights), 128-D: compare its features by cosine.
 
     The file is the one of OpenCV's model zoo (face_recognition_sface_2021dec, Apache-2.0), inside
@@ -28,13 +29,6 @@ class SFaceEncoder:
 
     name = "sface_2021dec_int8"
     size = 128
-
-    def __init__(self, detector: FaceDetector | None = None) -> None:
-        self.detector = detector or DlibDetector()
-
-    def encode(self, images: Sequence[RGBImage]) -> NDArray[np.float32]:
-        """Face features `[B, 128]` of B pictures, uint8 RGB `[H, W, 3]` each."""
-        return self.encode_located(images, [self.detector.locate(image) for image in images])
 
     def encode_located(
         self, images: Sequence[RGBImage], located: Sequence[LocatedFace]

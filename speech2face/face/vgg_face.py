@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from speech2face.configuration import require, require_sizes, restored
 from speech2face.errors import Speech2FaceError
 from speech2face.face.align import face_crop
-from speech2face.face.detect import DlibDetector, FaceDetector, LocatedFace
+from speech2face.face.detect import FaceDetector, LocatedFace
+from speech2face.face.encoder import SeekingEncoder
 from speech2face.face.image import RGBImage
 from speech2face.records import parse_json_object
 
@@ -113,21 +114,17 @@ class VGGFace(nn.Module):
         return self.logits(self.face_feature(images))
 
 
-class VGGFaceEncoder:
+class VGGFaceEncoder(SeekingEncoder):
     """fc7 of VGG-Face on the loose crop of the paper, a `FaceEncoder` of 4096-D."""
 
     def __init__(
         self, network: VGGFace, detector: FaceDetector | None = None, *, batch_size: int = 8
     ) -> None:
+        super().__init__(detector)
         self.network = network
-        self.detector = detector or DlibDetector()
         self.batch_size = batch_size
         self.name = f"vgg_face_fc7_{network.feature}"
         self.size = network.config.hidden
-
-    def encode(self, images: Sequence[RGBImage]) -> NDArray[np.float32]:
-        """Face features `[B, 4096]` of B pictures, uint8 RGB `[H, W, 3]` each."""
-        return self.encode_located(images, [self.detector.locate(image) for image in images])
 
     @torch.inference_mode()
     def encode_located(

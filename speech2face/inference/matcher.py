@@ -36,9 +36,9 @@ from speech2face.models.matching_maps import (
     unit_rows,
 )
 
-RECOGNISERS: Mapping[str, type[FaceEncoder]] = MappingProxyType(
+ENCODERS: Mapping[str, type[DlibFaceEncoder | SFaceEncoder]] = MappingProxyType(
     {encoder.name: encoder for encoder in (DlibFaceEncoder, SFaceEncoder)}
-)
+)  # by the names of their features, which the maps hold
 NO_IDENTIFICATION = (
     "A match is no identification: many people fit a voice as well as the person who speaks."
 )
@@ -228,10 +228,10 @@ def mean_vector(vectors: Sequence[Floats], what: str) -> Floats:
 
 
 def _encoders(names: Sequence[str], detector: FaceDetector) -> list[FaceEncoder]:
-    if unknown := [name for name in names if name not in RECOGNISERS]:
+    if unknown := [name for name in names if name not in ENCODERS]:
         problem = f"the matcher reads photos by {unknown[0]!r}, which this version does not have"
-        raise Speech2FaceError(problem, f"known are {', '.join(RECOGNISERS)}")
-    return [RECOGNISERS[name](detector) for name in names]  # type: ignore[call-arg]
+        raise Speech2FaceError(problem, f"known are {', '.join(ENCODERS)}")
+    return [ENCODERS[name](detector) for name in names]
 
 
 def _refuse_another_model(pipeline: Pipeline, maps: MatchingMaps) -> None:

@@ -137,7 +137,7 @@ def test_a_model_that_gives_no_descriptors_is_refused(tmp_path: Path) -> None:
 def test_a_model_is_opened_with_the_maps_beside_it(
     model: Path, matcher: Matcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matcher_module, "RECOGNISERS", {Colour.name: Colour})
+    monkeypatch.setattr(matcher_module, "ENCODERS", {Colour.name: Colour})
     monkeypatch.setattr(matcher_module, "DlibDetector", Eye)
     opened = load_matcher(model)
     assert isinstance(opened, speech2face.Matcher)
