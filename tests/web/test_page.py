@@ -1,5 +1,6 @@
 """The page in a real Chromium: its faces are the command line's, and all of it can be used."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -261,6 +262,67 @@ def test_other_languages_are_spoken_and_remembered(
     other.close()
     page.select_option("#language", "en")
     page.wait_for_selector("html[lang=en]")
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+def test_numbers_are_written_as_the_language_writes_them(page: Any, language: str) -> None:
+    choose_sample(page, 1)
+    page.select_option("#language", language)
+    page.wait_for_selector(f"html[lang={language}]")
+    try:
+        shown = {name: page.inner_text(f"#{name}") for name in ("seconds", "exaggeration-value")}
+        assert shown == {"seconds": "7,2", "exaggeration-value": "0,15"}
+        assert "7,2 s" in page.inner_text("#status")
+    finally:
+        page.select_option("#language", "en")
+        page.wait_for_selector("html[lang=en]")
+    assert page.inner_text("#seconds") == "7.2"
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_no_words_wrap_or_stick_out_of_what_can_be_pressed_on_a_phone(
+    page: Any, width: int
+) -> None:
+    broken = """() => [...document.querySelectorAll("button, .switch")].filter((element) => {
+      const range = document.createRange();
+      range.selectNodeContents(element);
+      const text = range.getBoundingClientRect();
+      const box = element.getBoundingClientRect();
+      const isOneLine = box.height < 50 || element.querySelector("canvas");
+      return !isOneLine || text.left < box.left || text.right > box.right;
+    }).map((element) => element.innerText)"""
+    page.set_viewport_size({"width": width, "height": 844})
+    try:
+        for language in ("en", "de", "es"):
+            page.select_option("#language", language)
+            page.wait_for_selector(f"html[lang={language}]")
+            assert page.evaluate(broken) == [], language
+            assert page.evaluate("document.documentElement.scrollWidth") == width, language
+    finally:
+        page.select_option("#language", "en")
+        page.wait_for_selector("html[lang=en]")
+        page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_no_seam_stands_at_the_corners_of_a_dark_picture(page: Any) -> None:
+    page.emulate_media(color_scheme="dark")
+    try:
+        page.evaluate(
+            """() => {
+              const context = document.getElementById("picture").getContext("2d");
+              context.fillStyle = "#000";
+              context.fillRect(0, 0, 224, 224);
+            }"""
+        )
+        box = page.locator(".mat").bounding_box()
+        clip = {"x": box["x"], "y": box["y"], "width": 24, "height": 24}
+        corner = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("L"), int)
+        # Black within, the page (#171513, 21) without, and between them nothing lighter than both.
+        assert corner[0, 0] > 18 and corner[-1, -1] == 0
+        assert corner.max() <= corner[0, 0] + 1
+    finally:
+        page.emulate_media(color_scheme="light")
+        choose_sample(page, 1)
 
 
 def test_nothing_moves_when_a_face_comes(context: Any, static_home: str) -> None:

@@ -8,7 +8,7 @@ import { Recorder } from "./recorder.js";
 import { VoiceError } from "./recording.js";
 import { decoded } from "./sound_file.js";
 import { Spectrogram } from "./spectrogram.js";
-import { preferredLanguage, remember, say, speak } from "./words.js";
+import { preferredLanguage, remember, say, speak, written } from "./words.js";
 
 const NAMES = ["A", "B"]; // of the two voices
 const STRIP_DELAY = 180; // ms without a change, after which the strip is drawn again
@@ -24,6 +24,7 @@ let likely = null; // number of the equally likely face that is shown, or null
 let contract = null;
 let book = null; // rules and drawings of the cartoon, once somebody wants to see it
 let recorder = null;
+let secondsHeard = 0; // of speech, as they stand under the spectrogram
 let message = ["loading", {}]; // what the status says, so that it can be said in another language
 let notes = [];
 
@@ -57,7 +58,7 @@ function describeFace() {
   const name = NAMES[first && !(second && blend === 1) ? 0 : 1];
   const words = isBetween ? say("face_between") : say("face_of", { voice: name });
   if (feature() !== null) $("picture").setAttribute("aria-label", words);
-  $("exaggeration-value").textContent = Number($("exaggeration").value).toFixed(2);
+  $("exaggeration-value").textContent = written(Number($("exaggeration").value).toFixed(2));
 }
 
 /** The cartoon of a face, if it is wanted; `book` is read when it is wanted first. */
@@ -117,7 +118,7 @@ async function settle(found) {
   $("blend").value = active;
   for (const id of ["exaggeration", "save-face", "save-card"]) $(id).disabled = false;
   $("blend").disabled = !(voices[0] && voices[1]);
-  $("seconds").textContent = found.seconds.toFixed(1);
+  showSeconds(found.seconds);
   const truncated = found.truncated ? [["truncated", { seconds: found.seconds.toFixed(0) }]] : [];
   await showFace({ formed: true });
   await drawSlots();
@@ -177,7 +178,7 @@ function listen() {
   setState("recording");
   tell("listening");
   spectrogram.clear();
-  $("seconds").textContent = "0.0";
+  showSeconds(0);
   sayRecord();
 }
 
@@ -186,9 +187,14 @@ function onSound(levels, loudness) {
   $("level").style.transform = `scaleX(${loudness.toFixed(3)})`;
 }
 
+function showSeconds(seconds) {
+  secondsHeard = seconds;
+  $("seconds").textContent = written(seconds.toFixed(1));
+}
+
 /** The face forms while somebody speaks. */
 function onHeard(found) {
-  $("seconds").textContent = found.seconds.toFixed(1);
+  showSeconds(found.seconds);
   document.body.dataset.face = "";
   likely = null;
   markLikely();
@@ -224,6 +230,7 @@ async function useLanguage(language) {
   tell(...message, notes);
   sayRecord();
   describeFace();
+  showSeconds(secondsHeard);
   for (const [i, voice] of voices.entries()) {
     $(`slot-${i}`).setAttribute("aria-label", say(voice ? "voice" : "voice_empty", { voice: NAMES[i] }));
   }

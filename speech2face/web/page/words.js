@@ -4,10 +4,12 @@ const KEPT = "speech2face language";
 
 let words = {};
 let english = {};
+let spoken = "en"; // the language of the words
 
 /** Read the words of a language and put them into the page. */
 export async function speak(language) {
   [english, words] = await Promise.all([wordsOf("en"), wordsOf(language)]);
+  spoken = language;
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-word]")) {
     element.textContent = say(element.dataset.word);
@@ -20,7 +22,15 @@ export async function speak(language) {
 /** The words of a key, its gaps such as {seconds} filled with values. */
 export function say(key, values = {}) {
   const text = words[key] ?? english[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return text.replace(/\{(\w+)\}/g, (_, name) => written(values[name] ?? ""));
+}
+
+/** A value as the language writes it, with the decimals that it has: 7.0 is 7,0 in German. */
+export function written(value) {
+  const [, decimals] = /^-?\d+(?:\.(\d+))?$/.exec(value) ?? [];
+  if (decimals === undefined) return value;
+  const digits = { minimumFractionDigits: decimals.length, maximumFractionDigits: decimals.length };
+  return Number(value).toLocaleString(spoken, digits);
 }
 
 /** Of the languages that there are, the one chosen before, or the first of the browser's. */
