@@ -14,6 +14,8 @@ exclude_patterns = ["*.py"]
 myst_heading_anchors = 4  # links of one page to the headings of another
 myst_enable_extensions = ["colon_fence"]
 
+highlight_language = "text"  # a block that names no language holds commands
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

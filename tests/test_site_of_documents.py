@@ -41,7 +41,12 @@ def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
 def test_the_reference_is_made_from_the_code(site: Path) -> None:
     text = (site / "reference.html").read_text()
     for name in ("load_model", "Pipeline.reconstruct", "Pipeline.stream", "Face.cartoon"):
-        assert f'.{name}"' in text, name
+        assert f'"speech2face.{name}"' in text, name  # under the name by which it is imported
+
+
+def test_commands_are_not_coloured_as_python(site: Path) -> None:
+    assert "highlight-python" in (site / "tutorial.html").read_text()
+    assert "highlight-default" not in "".join(file.read_text() for file in site.glob("*.html"))
 
 
 def test_the_notebook_runs(
