@@ -54,8 +54,14 @@ def file_server(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-# What Chromium itself asks for at its start, with an empty page as well.
-BROWSERS_OWN = ("CONNECT accounts.google.com:443", "CONNECT android.clients.google.com:443")
+# What Chromium itself asks for, with an empty page as well: its accounts, and its updates, which
+# version 156 looks for two seconds and again a minute after its start in spite of the flags above.
+BROWSERS_OWN = (
+    "CONNECT accounts.google.com:443",
+    "CONNECT android.clients.google.com:443",
+    "CONNECT update.googleapis.com:443",
+    "POST http://update.googleapis.com/service/update2/json?",
+)
 
 
 class Listener:
