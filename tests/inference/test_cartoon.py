@@ -1,6 +1,7 @@
 """The cartoon: what it shows is what the face shows, and nothing is left to chance."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -103,6 +104,29 @@ def test_a_wider_face_is_drawn_wider(landmarks: NDArray[np.float32]) -> None:
         )
 
     assert width(0.9) < width(1.0) < width(1.1)
+
+
+@pytest.mark.parametrize("scale", [0.8, 0.9, 1.0, 1.1, 1.2])
+def test_no_ground_shows_between_long_hair_and_the_shoulders(
+    landmarks: NDArray[np.float32], scale: float
+) -> None:
+    """Hair has the shoulders cut out of it, so both are stretched alike about one middle."""
+    points = (landmarks - landmarks[27]) * (scale, 1) + landmarks[27]
+    svg = cartoon_of(drawn_face(beside=HAIR), points)
+    body, clothes, hair = (stretch_of(svg, layer) for layer in ("body", "clothes", "top"))
+    shoulder = body(240)  # the right one, where body, clothes and hair meet at the same x
+    assert clothes(240 - 40) == pytest.approx(shoulder, abs=0.15)  # written with three decimals
+    assert 0 < shoulder - hair(240 - 8) < 2
+
+
+def stretch_of(svg: str, layer: str) -> Callable[[float], float]:
+    """From x in the drawing of a layer to x in the cartoon."""
+    rules, parts = cartoon_rules(), cartoon_parts()["parts"]
+    drawings = {**parts.get(layer, {}), **rules["own_parts"].get(layer, {})}
+    lines = [line for one in drawings.values() for line in re.findall(r' d="([^"]+)"', one)[:1]]
+    (start,) = {svg.index(line) for line in lines if line in svg}
+    wide, left = re.findall(r"matrix\(([\d.]+) 0 0 [\d.]+ ([-\d.]+)", svg[:start])[-1]
+    return lambda x: float(wide) * x + float(left)
 
 
 def test_each_sample_voice_has_a_cartoon_of_its_own_and_always_the_same(
