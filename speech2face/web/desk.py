@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -46,18 +47,16 @@ class Desk:
         if self.is_full:
             raise Busy(self._retry_after())
         self.n_inside += 1
-        running = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._timed, work, arguments
-        )
-        running.add_done_callback(self._leave)
+        loop = asyncio.get_running_loop()
+        running = self._threads.submit(self._timed, work, arguments)
+        # Of this future, not of asyncio's, which is done as soon as nobody waits for it any more.
+        running.add_done_callback(lambda _: self._leave_by(loop))
         try:
-            return await asyncio.wait_for(asyncio.shield(running), self._seconds)
+            return await asyncio.wait_for(asyncio.wrap_future(running), self._seconds)
         except TimeoutError as late:
-            running.cancel()  # takes effect if it is still waiting
             raise TookTooLong from late
-        except asyncio.CancelledError:  # whoever asked has left
-            running.cancel()
-            raise
+        finally:
+            running.cancel()  # takes effect if it still waits: whoever asked has left
 
     def close(self) -> None:
         """Wait for what is being done."""
@@ -70,10 +69,13 @@ class Desk:
         finally:
             self._typical += 0.1 * (time.monotonic() - started - self._typical)
 
-    def _leave(self, done: "asyncio.Future[Any]") -> None:
+    def _leave_by(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Count one less, in the thread that counts; called in the thread of the work."""
+        with suppress(RuntimeError):  # the loop has ended, and with it the server
+            loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
         self.n_inside -= 1
-        if not done.cancelled():
-            done.exception()  # seen: whoever asked may have left
 
     def _retry_after(self) -> int:
         return max(1, math.ceil(self._waiting * self._typical / self._at_once))
