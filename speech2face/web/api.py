@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -32,9 +33,11 @@ from speech2face.inference.png import NOTICE, png_of, png_text
 from speech2face.inference.telling import facts_of
 from speech2face.web.desk import Busy, Desk, TookTooLong
 from speech2face.web.headers import SecurityHeaders
+from speech2face.web.intake import Intake
 from speech2face.web.limits import ServerLimits
 from speech2face.web.match_api import RECORDING, add_matches
 from speech2face.web.metrics import Metrics
+from speech2face.web.pieces import Pieces
 from speech2face.web.problems import MEDIA_TYPE, Problem
 from speech2face.web.uploads import FIELD, recording_of
 
@@ -97,8 +100,10 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.add_middleware(Intake, max_bytes=limits.held_bodies * limits.body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders, count=_counted(metrics, site))
+    app.add_middleware(Pieces)
     add_problems(app)
     _add_faces(app, pipeline, limits, desk, metrics)
     add_matches(
@@ -139,7 +144,7 @@ def _add_faces(
         seed: Annotated[int, Query(ge=0, lt=2**63)] = 0,
         cartoon: bool = False,
     ) -> Response:
-        kind = _wanted_kind(request.headers.get("accept", "*/*"))
+        kind = _wanted_kind(",".join(request.headers.getlist("accept")) or "*/*")
         _admit(request, desk)
         content = await recording_of(request, limits)
         started = time.monotonic()
@@ -243,13 +248,13 @@ def _add_page(app: FastAPI, site: Mapping[str, bytes]) -> None:
         if name not in site:
             raise Problem(404, "there is no such page; begin at /")
         headers = {"ETag": tags[name], "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == tags[name]:
+        if tags[name] in request.headers.get("if-none-match", ""):  # in a list, or weakened as W/
             return Response(status_code=304, headers=headers)
         return Response(site[name], media_type=_kind(name), headers=headers)
 
 
 def add_problems(app: FastAPI) -> None:
-    """Every failure as problem+json; none of them shows what is inside."""
+    """Every failure as problem+json; none of them shows what is inside. Bugs: `headers.py`."""
 
     @app.exception_handler(Problem)
     async def problem(_: Request, found: Problem) -> Response:
@@ -278,10 +283,6 @@ def add_problems(app: FastAPI) -> None:
     async def other(_: Request, error: HTTPException) -> Response:
         return _answer(Problem(error.status_code, str(error.detail)), error.headers or {})
 
-    @app.exception_handler(Exception)
-    async def bug(_: Request, __: Exception) -> Response:
-        return _answer(Problem(500, "something went wrong in the server; please report it"))
-
 
 def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     return JSONResponse(
@@ -293,9 +294,24 @@ def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Raise if the page of another site asks, by what browsers say of every request."""
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    """Raise if the page of another site asks, by what browsers say of every request.
+
+    Over http they say it only to this machine itself, but to every server the origin of a POST.
+    """
+    site = request.headers.get("sec-fetch-site")
+    is_own = _is_own_origin(request.headers) if site is None else site in ("none", "same-origin")
+    if not is_own:
         raise Problem(403, "another site asked for it; use the page of this server")
+
+
+def _is_own_origin(headers: Mapping[str, str]) -> bool:
+    """Whether the page of this server asks, or no page at all, by the origin that is stated."""
+    if "origin" not in headers:
+        return True
+    try:
+        return urlsplit(headers["origin"]).netloc == headers.get("host", "")
+    except ValueError:  # brackets without an address in them
+        return False
 
 
 def _wanted_kind(accept: str) -> str:
@@ -304,13 +320,13 @@ def _wanted_kind(accept: str) -> str:
     Raises:
         Problem: none of `KINDS` is accepted.
     """
-    wishes = dict.fromkeys(KINDS, (0.0, 0))  # weight, and how exactly the kind is named
+    wishes = dict.fromkeys(KINDS, (0.0, -1))  # weight, and how exactly the kind is named
     for part in accept.lower().split(","):
         name, *parameters = (word.strip() for word in part.split(";"))
         for kind in KINDS:
             names = ("*/*", kind.partition("/")[0] + "/*", kind)
-            if name in names:
-                wishes[kind] = max(wishes[kind], (_weight(parameters), names.index(name)))
+            if name in names and names.index(name) >= wishes[kind][1]:
+                wishes[kind] = (_weight(parameters), names.index(name))  # the most exact one counts
     best = max(KINDS, key=lambda kind: wishes[kind])  # of equals the first
     if wishes[best][0] == 0:
         raise Problem(406, f"an answer is {', '.join(KINDS)}; accept one of them")

@@ -8,6 +8,7 @@ class ServerLimits:
     """Limits of one worker process."""
 
     body_bytes: int = 32 * 2**20  # of one request: half an hour of mp3
+    held_bodies: int = 8  # of that size, that all requests together hold in memory
     body_seconds: float = 20.0  # in which the whole request has to arrive
     searched_seconds: float = 1800.0  # of a recording are searched for speech
     draws: int = 8  # further faces of one voice

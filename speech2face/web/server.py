@@ -72,7 +72,8 @@ def require_serve() -> None:
 def serve_app(app: "FastAPI", settings: ServerSettings, tell: Callable[[str], None]) -> None:
     """Serve an application, as `serve` does; several workers build theirs by the settings."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
+
+    from speech2face.web.supervisor import Supervisor
 
     with _listening(settings) as listening:
         tell(_address(settings, listening))
@@ -83,7 +84,7 @@ def serve_app(app: "FastAPI", settings: ServerSettings, tell: Callable[[str], No
             return
         os.environ[SETTINGS] = json.dumps(asdict(settings))
         config = _configured("speech2face.web.server:of_environment", settings)
-        Multiprocess(config, sockets=[listening]).run()
+        Supervisor(config, sockets=[listening]).run()
 
 
 def build(settings: ServerSettings) -> "FastAPI":
@@ -96,13 +97,16 @@ def build(settings: ServerSettings) -> "FastAPI":
     pipeline = load_model(settings.model, threads=None if settings.workers == 1 else 1)
     packages = None if settings.packages is None else Path(settings.packages)
     site = site_files(settings.model, packages) if settings.has_page else None
-    hosts = LOCAL_NAMES if settings.is_local else ("*",)
+    hosts = (*LOCAL_NAMES, settings.host) if settings.is_local else ("*",)
     open_matcher = partial(matcher_of, pipeline, settings.model)
     return create_app(pipeline, settings.limits, site, hosts, open_matcher)
 
 
 def of_environment() -> "FastAPI":
     """The application of a worker process, by the settings that the supervisor left it."""
+    from speech2face.web.supervisor import end_with_supervisor
+
+    end_with_supervisor()
     given = json.loads(os.environ[SETTINGS])
     return build(ServerSettings(**{**given, "limits": ServerLimits(**given["limits"])}))
 
@@ -119,7 +123,9 @@ def _configured(app: Any, settings: ServerSettings) -> Any:
         http=PatientProtocol,
         ws="none",
         lifespan="on",
-        log_level="warning",
+        # What a client can cause is not logged: it could fill a pipe that nobody reads, and the
+        # next line would stop the server.
+        log_level="error",
         access_log=False,  # who asked is nobody's business
         server_header=False,
         proxy_headers=False,

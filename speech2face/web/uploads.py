@@ -1,6 +1,7 @@
 """Recordings and photos out of a request: raw or as a form, within limits, in memory alone."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,9 @@ from speech2face.web.problems import Problem
 
 FIELD, PHOTOS = "voice", "photos"  # of a form
 _RAW = ("audio/", "video/", "application/octet-stream", "application/ogg")
+
+# It warns of every form that it cannot read: a client could fill a pipe that nobody reads.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class _InMemory(MultiPartParser):
@@ -67,7 +71,7 @@ async def body_of(request: Request, limits: ServerLimits, what: str, remedy: str
                     raise too_large
     except TimeoutError as late:
         detail = f"{what} did not arrive within {limits.body_seconds:.0f} s; send it again"
-        raise Problem(408, detail) from late
+        raise Problem(408, detail, closes=True) from late
     except ClientDisconnect as left:
         raise Problem(400, "the request broke off; send it again") from left
     return bytes(body)

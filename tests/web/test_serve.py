@@ -114,6 +114,8 @@ def test_a_cartoon_is_that_of_the_face(address: str, stand_in_model: Path) -> No
         ("image/*", "image/png"),
         ("application/json, image/png;q=0.5", "application/json"),
         ("application/json;q=0.1, image/png", "image/png"),
+        ("*/*, application/json;q=0", "image/png"),  # the more exact one counts: RFC 9110, 12.5.1
+        ("image/png;q=0, image/*, */*;q=0.1", "image/svg+xml"),
     ],
 )
 def test_the_kind_of_answer_is_chosen_by_weight(address: str, accept: str, kind: str) -> None:
@@ -182,6 +184,10 @@ def test_every_answer_tells_the_browser_what_it_may_do(address: str) -> None:
         ("v1/faces?seed=-1", RAW, 422, "'seed'"),
         ("v1/faces", {**RAW, "Accept": "text/html"}, 406, "accept one of them"),
         ("v1/faces", {**RAW, "Sec_Fetch_Site": "cross-site"}, 403, "another site"),
+        ("v1/faces", {**RAW, "Sec_Fetch_Site": "same-site"}, 403, "another site"),
+        ("v1/faces", {**RAW, "Origin": "http://evil.example"}, 403, "another site"),
+        ("v1/faces", {**RAW, "Origin": "null"}, 403, "another site"),
+        ("v1/faces", {**RAW, "Origin": "http://["}, 403, "another site"),
         ("v1/nothing", RAW, 404, "Not Found"),
         ("healthz", RAW, 405, "Method Not Allowed"),
         ("v1/faces", {"Content_Type": "multipart/form-data"}, 400, "form"),
@@ -196,6 +202,20 @@ def test_wrong_requests_are_answered_with_a_problem(
 def test_a_name_of_another_host_is_refused(address: str) -> None:
     """So that a page cannot reach a server on this machine by a name of its own (DNS rebinding)."""
     assert asked(address, "healthz", Host="evil.example").status == 400
+
+
+def test_the_page_of_the_server_itself_may_ask(address: str) -> None:
+    """Over http to another machine a browser states the origin alone."""
+    answer = asked(address, "v1/faces", VOICE, Origin=address.rstrip("/"), **RAW)
+    assert answer.status == 200
+    proxied = {"Origin": "https://public.example", "Sec_Fetch_Site": "same-origin"}
+    assert asked(address, "v1/faces", VOICE, **proxied, **RAW).status == 200
+
+
+def test_what_is_accepted_may_stand_in_several_headers(address: str) -> None:
+    lines = b"Accept: text/html\r\nAccept: image/png\r\nConnection: close\r\n"
+    size = f"Content-Length: {len(VOICE)}\r\n\r\n".encode()
+    assert b"content-type: image/png" in spoken_to(address, HEAD + lines + size + VOICE)
 
 
 def many_channels() -> bytes:
@@ -284,6 +304,31 @@ def test_smuggled_headers_are_refused(address: str, lines: bytes) -> None:
     answer = spoken_to(address, HEAD + lines + b"\r\n" + second)
     assert answer.split(b" ")[1] in (b"400", b"413", b"422", b"431")
     assert b"alive" not in answer
+
+
+def test_many_large_requests_at_once_are_not_all_held(address: str) -> None:
+    """Each is within the limit of one request; what does not fit is sent away, as by the queue."""
+    size = 2 * 2**20  # the largest request of this server
+    head = HEAD + f"Content-Length: {size}\r\n\r\n".encode()
+    place = urlsplit(address)
+    with contextlib.ExitStack() as open_ones:
+        waiting = []
+        for _ in range(12):
+            connection = socket.create_connection((place.hostname, place.port), timeout=30)
+            waiting.append(open_ones.enter_context(connection))
+            connection.sendall(head + bytes(size - 1))
+        time.sleep(0.5)
+        answers = []
+        for connection in waiting:
+            connection.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                answers.append(connection.recv(2000).lower())
+        assert len(answers) == 4
+        for answer in answers:
+            assert answer.startswith(b"http/1.1 503") and b"retry-after" in answer
+    deadline = time.monotonic() + 10
+    while asked(address, "v1/faces", bytes(size), **RAW).status == 503:  # until they are let go
+        assert time.monotonic() < deadline
 
 
 # ---------------------------------------------------------------- load, slow clients, kills
@@ -460,6 +505,41 @@ def test_a_taken_port_is_one_line(stand_in_model: Path, capsys: pytest.CaptureFi
         command = ["serve", "--no-page", "--model", str(stand_in_model), "--port", port]
         assert main(command) == 1
     assert "choose another --port or --host" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only 127.0.0.1 is this machine")
+def test_the_address_that_is_printed_can_be_used(stand_in_model: Path) -> None:
+    options = ("--model", stand_in_model, "--no-page", "--host", "127.0.0.2")
+    with server(*options) as (address, _):
+        assert "127.0.0.2" in address
+        assert asked(address, "healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
+def test_several_workers_end_with_the_status_of_the_signal(
+    stand_in_model: Path, ended_by: int, status: int
+) -> None:
+    options = ("--model", stand_in_model, "--no-page", "--workers", "2")
+    with server(*options) as (address, process):
+        process.send_signal(ended_by)
+        assert process.wait(timeout=30) == status
+        with pytest.raises(OSError):
+            asked(address, "healthz")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+def test_workers_end_when_their_supervisor_is_killed(stand_in_model: Path) -> None:
+    options = ("--model", stand_in_model, "--no-page", "--workers", "2")
+    with server(*options) as (address, process):
+        assert len(children_of(process.pid)) == 2
+        process.kill()
+        deadline = time.monotonic() + 30
+        with pytest.raises(OSError):
+            while time.monotonic() < deadline:
+                asked(address, "healthz")
+                time.sleep(0.2)
 
 
 def test_nothing_that_is_sent_touches_the_disk(stand_in_model: Path, tmp_path: Path) -> None:
