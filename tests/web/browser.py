@@ -36,14 +36,22 @@ WAIT = 60_000  # ms: a shared machine may be slow
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
+    keeps_seconds = 0
+
     def log_message(self, *_: Any) -> None:
         pass
 
+    def end_headers(self) -> None:
+        if self.keeps_seconds:
+            self.send_header("Cache-Control", f"max-age={self.keeps_seconds}")
+        super().end_headers()
+
 
 @contextmanager
-def file_server(folder: Path) -> Iterator[str]:
-    """Address of a plain host of files; it ends with the block."""
-    handler = functools.partial(_Files, directory=str(folder))
+def file_server(folder: Path, keeps_seconds: int = 0) -> Iterator[str]:
+    """Address of a plain host of files, which browsers may keep so long; it ends with the block."""
+    kind = type("_Kept", (_Files,), {"keeps_seconds": keeps_seconds})
+    handler = functools.partial(kind, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

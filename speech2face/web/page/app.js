@@ -23,8 +23,9 @@ let active = 0; // the voice that the next recording becomes
 let likely = null; // number of the equally likely face that is shown, or null
 let contract = null;
 let book = null; // rules and drawings of the cartoon, once somebody wants to see it
-let recorder = null;
 let secondsHeard = 0; // of speech, as they stand under the spectrogram
+let recorder = null; // from the press on, even while the browser still asks
+let turn = 0; // of the newest voice that somebody recorded or opened: an older one is not shown
 let message = ["loading", {}]; // what the status says, so that it can be said in another language
 let notes = [];
 
@@ -78,6 +79,7 @@ async function switchCartoon(isWanted) {
     if (portrait.face !== null) showCartoon(portrait.face);
     document.body.toggleAttribute("data-cartoon", isWanted);
   });
+  if (book === null) $("cartoon-switch").checked = false; // its drawings could not be loaded
 }
 
 let stripTimer = 0;
@@ -110,12 +112,20 @@ async function drawSlots() {
 
 // ---------------------------------------------------------------- voices
 
-/** Take a voice that was heard into the active place. */
-async function settle(found) {
-  voices[active] = found;
+/** The next voice, with the place that is active now. What was begun before is not shown any more. */
+function newTurn(pressed = null) {
+  markSample(pressed);
+  setState("hearing");
+  const number = ++turn;
+  return { place: active, isNewest: () => number === turn };
+}
+
+/** Take a voice that was heard into its place. */
+async function settle(found, place) {
+  voices[place] = found;
   likely = null;
   markLikely();
-  $("blend").value = active;
+  $("blend").value = place;
   for (const id of ["exaggeration", "save-face", "save-card"]) $(id).disabled = false;
   $("blend").disabled = !(voices[0] && voices[1]);
   showSeconds(found.seconds);
@@ -128,11 +138,12 @@ async function settle(found) {
 }
 
 /** Run something that may refuse a voice; the reason is shown, and what was there stays. */
-async function attempt(work) {
+async function attempt(work, isNewest = () => true) {
   try {
     await work();
   } catch (error) {
     if (!(error instanceof VoiceError)) console.error(error);
+    if (!isNewest()) return;
     const known = error instanceof VoiceError;
     tell(known ? error.code : "failed", known ? error.values : {});
     setState("refused");
@@ -140,38 +151,57 @@ async function attempt(work) {
   }
 }
 
-async function openSound(content, pressed = null) {
-  if (recorder !== null) return;
-  markSample(pressed);
+/** Hear a file. `read` gives its content; `pressed` is the button of a sample voice. */
+async function openSound(read, pressed = null) {
+  if (document.body.dataset.state === "recording") return;
+  recorder?.stop(); // it has not begun: the browser still asks
+  recorder = null;
+  sayRecord();
+  const { place, isNewest } = newTurn(pressed);
+  tell("hearing");
   await attempt(async () => {
-    setState("hearing");
-    tell("hearing");
+    const content = await read();
     await loaded;
     const { channels, rate } = await decoded(content, contract.recording.max_channels);
+    if (!isNewest()) return;
     spectrogram.paintWhole(channels[0], rate);
-    await settle(await model.hear(channels, rate));
-  });
+    const found = await model.hear(channels, rate);
+    if (isNewest()) await settle(found, place);
+  }, isNewest);
 }
 
 async function record() {
-  if (recorder !== null) return recorder.stop();
-  markSample(null);
+  if (recorder !== null) return stopRecording();
+  const mine = new Recorder(model);
+  recorder = mine;
+  sayRecord();
+  const { place, isNewest } = newTurn();
+  tell("asking");
   await attempt(async () => {
-    setState("hearing");
-    tell("asking");
-    await loaded;
-    recorder = new Recorder(model, contract.recording);
     try {
-      const found = await recorder.record({ onStart: listen, onSound, onHeard });
+      await loaded;
+      const found = await mine.record(contract.recording, { onStart: listen, onSound, onHeard });
+      if (!isNewest()) return;
       setState("hearing");
       tell("hearing");
-      await settle(found);
+      await settle(found, place);
     } finally {
-      recorder = null;
+      if (recorder === mine) recorder = null;
       $("level").style.transform = "";
-      sayRecord();
+      sayRecord(); // of a newer one, perhaps
     }
-  });
+  }, isNewest);
+}
+
+/** What was recorded so far is heard; if nothing was, what was there before stays. */
+function stopRecording() {
+  recorder.stop();
+  if (recorder.hasBegun) return;
+  recorder = null;
+  turn++;
+  sayRecord();
+  tell("ready");
+  setState(feature() === null ? "empty" : "settled");
 }
 
 function listen() {
@@ -262,6 +292,15 @@ async function sampleVoice(name) {
   return (await answerOf(`voices/${name}.ogg`)).arrayBuffer();
 }
 
+/** The content of a file that was chosen or dropped; a folder, for example, has none. */
+async function contentOf(file) {
+  try {
+    return await file.arrayBuffer();
+  } catch {
+    throw new VoiceError("unreadable");
+  }
+}
+
 async function jsonOf(file) {
   return (await answerOf(file)).json();
 }
@@ -269,13 +308,14 @@ async function jsonOf(file) {
 function addEvents() {
   for (const button of $("samples").children) {
     const { voice } = button.dataset;
-    button.onclick = () => attempt(async () => openSound(await sampleVoice(voice), button));
+    button.onclick = () => openSound(() => sampleVoice(voice), button);
   }
   [...$("likely").children].forEach((button, i) => (button.onclick = () => chooseLikely(i)));
   $("record").onclick = record;
   $("choose").onclick = () => $("file").click();
   $("file").onchange = async ({ target }) => {
-    if (target.files.length) await openSound(await target.files[0].arrayBuffer());
+    const [file] = target.files;
+    if (file) await openSound(() => contentOf(file));
     target.value = "";
   };
   $("exaggeration").oninput = () => {
@@ -333,7 +373,7 @@ function addDropping() {
     event.preventDefault();
     $("drop").hidden = true;
     const [file] = event.dataTransfer.files;
-    if (file) await openSound(await file.arrayBuffer());
+    if (file) await openSound(() => contentOf(file));
   };
 }
 
@@ -376,7 +416,7 @@ function isCartoon() {
 async function keepForOffline() {
   if (!("serviceWorker" in navigator)) return;
   try {
-    await navigator.serviceWorker.register("service_worker.js");
+    await navigator.serviceWorker.register("service_worker.js", { updateViaCache: "none" });
     await navigator.serviceWorker.ready;
   } catch (error) {
     console.warn(error); // a browser that keeps nothing: the page works, with a network

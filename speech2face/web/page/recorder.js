@@ -12,24 +12,23 @@ const QUIET_REASONS = new Set(["too_short", "silent", "no_speech", "little_speec
 
 export class Recorder {
   #model;
-  #limits;
-  #microphone = null;
   #isStopped = false;
+  hasBegun = false; // the microphone gives sound, or could
 
-  constructor(model, limits) {
+  constructor(model) {
     this.#model = model;
-    this.#limits = limits;
   }
 
   /**
-   * Record one voice. Raises VoiceError.
+   * Record one voice, once. Raises VoiceError.
+   * @param limits  `recording` of contract.json
    * @param onSound called with the levels of a spectrum in dB and the loudness, 0 to 1
    * @param onHeard called with what is heard so far
-   * @returns what is heard of the whole recording
+   * @returns what is heard of the whole recording; null if it was stopped before it began
    */
-  async record({ onStart, onSound, onHeard }) {
-    this.#isStopped = false;
-    const microphone = (this.#microphone = new Microphone());
+  async record(limits, { onStart, onSound, onHeard }) {
+    if (this.#isStopped) return null;
+    const microphone = new Microphone();
     const levels = new Float32Array(256);
     let loudest = -Infinity;
     let nSamples = 0;
@@ -40,13 +39,17 @@ export class Recorder {
         microphone.analyser.getFloatFrequencyData(levels);
         onSound(levels, Math.max(0, 1 + level / 60));
       });
+      if (this.#isStopped) return null;
       microphone.onended = () => this.stop();
+      this.hasBegun = true;
       onStart();
+      const begun = performance.now();
       for (let nHeard = 0; !this.#isStopped; ) {
         await pause(60);
         const seconds = nSamples / microphone.rate;
         if (seconds > MOST_SECONDS) break;
-        if (seconds > SILENT_SECONDS && loudest < this.#limits.silence_dbfs) {
+        const isDead = nSamples === 0 && performance.now() - begun > 1000 * SILENT_SECONDS;
+        if (isDead || (seconds > SILENT_SECONDS && loudest < limits.silence_dbfs)) {
           throw new VoiceError("microphone_silent");
         }
         if (seconds - nHeard < HEAR_EVERY) continue;

@@ -1,5 +1,7 @@
 // Keeps every file of the site, so that it works without a network. A file is kept only if its
-// SHA-256 is the one of the list; a new list makes a new store, and the old one is removed.
+// SHA-256 is the one of the list; a new list makes a new store, and the old one is removed. As long
+// as a page of the old site is open, it gets the files of the old site: scripts and what they read
+// belong together.
 
 importScripts("site_files.js"); // SITE_FILES: digests by path; SITE_VERSION: of all of them
 
@@ -17,10 +19,10 @@ self.addEventListener("fetch", (event) => {
 async function keepAll() {
   const store = await caches.open(STORE);
   const requests = Object.entries(self.SITE_FILES).map(
-    ([path, integrity]) => new Request(path, { integrity }),
+    // The host is asked: what the browser has may be of the old site, with another digest.
+    ([path, integrity]) => new Request(path, { integrity, cache: "no-cache" }),
   );
   await store.addAll(requests);
-  await self.skipWaiting();
 }
 
 async function removeOthers() {

@@ -12,16 +12,17 @@ export async function speak(language) {
   spoken = language;
   document.documentElement.lang = language;
   for (const element of document.querySelectorAll("[data-word]")) {
-    element.textContent = say(element.dataset.word);
+    element.textContent = known(element.dataset.word) ?? element.textContent;
   }
   for (const element of document.querySelectorAll("[data-label]")) {
-    element.setAttribute("aria-label", say(element.dataset.label));
+    const label = known(element.dataset.label) ?? element.getAttribute("aria-label");
+    element.setAttribute("aria-label", label);
   }
 }
 
 /** The words of a key, its gaps such as {seconds} filled with values. */
 export function say(key, values = {}) {
-  const text = words[key] ?? english[key] ?? key;
+  const text = known(key) ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => written(values[name] ?? ""));
 }
 
@@ -31,6 +32,10 @@ export function written(value) {
   if (decimals === undefined) return value;
   const digits = { minimumFractionDigits: decimals.length, maximumFractionDigits: decimals.length };
   return Number(value).toLocaleString(spoken, digits);
+}
+
+function known(key) {
+  return words[key] ?? english[key];
 }
 
 /** Of the languages that there are, the one chosen before, or the first of the browser's. */
@@ -56,7 +61,12 @@ function stored() {
   }
 }
 
+/** The words of a file; none if it cannot be had, for the page holds the most important ones. */
 async function wordsOf(language) {
-  const answer = await fetch(new URL(`./languages/${language}.json`, import.meta.url));
-  return answer.ok ? answer.json() : {};
+  try {
+    const answer = await fetch(new URL(`./languages/${language}.json`, import.meta.url));
+    return answer.ok ? await answer.json() : {};
+  } catch {
+    return {};
+  }
 }
