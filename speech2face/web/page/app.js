@@ -160,9 +160,7 @@ async function openSound(read, pressed = null) {
   const { place, isNewest } = newTurn(pressed);
   tell("hearing");
   await attempt(async () => {
-    const content = await read();
-    await loaded;
-    const { channels, rate } = await decoded(content, contract.recording.max_channels);
+    const [{ channels, rate }] = await Promise.all([read().then(decoded), loaded]);
     if (!isNewest()) return;
     spectrogram.paintWhole(channels[0], rate);
     const found = await model.hear(channels, rate);

@@ -26,6 +26,9 @@ export class VoiceError extends Error {
  * @returns {{waveform, seconds, secondsSearched, truncated, notes}} notes as [code, values]
  */
 export async function speechOf(channels, rate, finder, limits) {
+  if (channels.length > limits.max_channels) {
+    throw new VoiceError("many_channels", { channels: channels.length });
+  }
   if (!channels.every(areFinite)) throw new VoiceError("not_finite");
   const mean = mixed(channels);
   const cancels = channels.length > 1 && theyCancel(channels, mean, limits);

@@ -5,7 +5,7 @@ import { VoiceError } from "./recording.js";
 const USUAL_RATE = 48_000; // Hz; the browser decodes every format but wav to this rate
 
 /** `{channels, rate}` of a file's content. Raises VoiceError. */
-export async function decoded(content, maxChannels) {
+export async function decoded(content) {
   if (content.byteLength === 0) throw new VoiceError("empty");
   const rate = usableRate(wavRate(content)) ?? USUAL_RATE;
   let sound;
@@ -13,9 +13,6 @@ export async function decoded(content, maxChannels) {
     sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(content);
   } catch {
     throw new VoiceError("not_sound");
-  }
-  if (sound.numberOfChannels > maxChannels) {
-    throw new VoiceError("many_channels", { channels: sound.numberOfChannels });
   }
   const channels = Array.from({ length: sound.numberOfChannels }, (_, i) => sound.getChannelData(i));
   return { channels, rate: sound.sampleRate };

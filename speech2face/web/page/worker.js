@@ -14,13 +14,14 @@ let pipeline = null;
 
 const ACTIONS = {
   async load() {
-    const contract = JSON.parse(new TextDecoder().decode(await bytesOf("contract.json")));
-    const [speech, hearing, drawing, draws] = await Promise.all([
+    const [about, speech, hearing, drawing, draws] = await Promise.all([
+      bytesOf("contract.json"),
       sessionOf("model/speech.onnx"),
       sessionOf("model/hears.onnx"),
       sessionOf("model/draws.onnx"),
       bytesOf("model/likely.f32"),
     ]);
+    const contract = JSON.parse(new TextDecoder().decode(about));
     const sessions = { speech, hearing, drawing };
     pipeline = new Pipeline(ort, contract, sessions, new Float32Array(draws));
     return contract;
