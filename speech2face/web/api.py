@@ -24,6 +24,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Route
 
 from speech2face import Face, Pipeline, Speech2FaceError, __version__
 from speech2face.audio.io import decode
@@ -32,6 +33,7 @@ from speech2face.inference.pipeline import EXAGGERATIONS
 from speech2face.inference.png import NOTICE, png_of, png_text
 from speech2face.inference.telling import facts_of
 from speech2face.web.desk import Busy, Desk, TookTooLong
+from speech2face.web.head import HeadAsGet
 from speech2face.web.headers import SecurityHeaders
 from speech2face.web.intake import Intake
 from speech2face.web.limits import ServerLimits
@@ -104,6 +106,7 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders, count=_counted(metrics, site))
     app.add_middleware(Pieces)
+    app.add_middleware(HeadAsGet)
     add_problems(app)
     _add_faces(app, pipeline, limits, desk, metrics)
     add_matches(
@@ -241,9 +244,13 @@ def _add_state(app: FastAPI, pipeline: Pipeline, desk: Desk, metrics: Metrics) -
 
 def _add_page(app: FastAPI, site: Mapping[str, bytes]) -> None:
     tags = {name: f'"{sha256(content).hexdigest()[:32]}"' for name, content in site.items()}
+    routes = (route for route in app.routes if isinstance(route, Route))
+    posts = {route.path for route in routes if "POST" in (route.methods or ())}
 
     @app.get("/{name:path}", include_in_schema=False)
     async def page(request: Request, name: str) -> Response:
+        if f"/{name}" in posts:  # this route has every path, so nothing else would say it
+            raise HTTPException(405, "this takes a POST; see docs/web.md", {"Allow": "POST"})
         name = name or "index.html"
         if name not in site:
             raise Problem(404, "there is no such page; begin at /")

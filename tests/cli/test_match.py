@@ -147,7 +147,7 @@ def test_a_missing_extra_is_said_once(
     assert main(["match", SLT, *photos]) == 1
     captured = capsys.readouterr()
     assert captured.out == "" and len(captured.err.splitlines()) == 1
-    assert "dlib is not installed" in captured.err
+    assert "dlib is not installed" in captured.err and "[face,sface]" in captured.err
 
 
 def test_a_voice_alone_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,11 +32,12 @@ def asked(
     path: str,
     body: bytes | None = None,
     timeout: float = 120,
+    method: str | None = None,
     **headers: str,
 ) -> Answer:
     """What the server answers; underscores of header names become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(address + path, data=body, headers=named)
+    request = urllib.request.Request(address + path, data=body, headers=named, method=method)
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return Answer(answer.status, answer.headers, answer.read())

@@ -35,6 +35,25 @@ def test_every_file_is_served_as_it_is(served_home: str, page_files: dict[str, b
     assert asked(served_home, "..%2f..%2fetc%2fpasswd").status == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["", "worker.js", "model/speech.onnx", "healthz", "v1/models", "x"]
+)
+def test_head_is_answered_like_get_without_the_body(served_home: str, path: str) -> None:
+    get, head = asked(served_home, path), asked(served_home, path, method="HEAD")
+    assert (head.status, head.content) == (get.status, b"")
+    assert head.headers["Content-Length"] == str(len(get.content))
+    for name in ("Content-Type", "ETag", "Content-Security-Policy", "Cache-Control"):
+        assert head.headers[name] == get.headers[name]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_what_takes_a_post_says_so(served_home: str, method: str) -> None:
+    for path in ("v1/faces", "v1/matches"):
+        answer = asked(served_home, path, method=method)
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
 @pytest.mark.slow
 def test_a_face_is_made_and_the_page_works_when_the_server_is_gone(
     browser: Any, served_home: str, listener: Listener
