@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 import speech2face
 from speech2face.audio.codec import CODECS, Codec, encoded
 from speech2face.audio.distortion import filtered, room, telephone, with_noise
-from speech2face.audio.io import SAMPLE_RATE, Waveform, decode
+from speech2face.audio.io import decode
 from speech2face.audio.segment import halves
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.data import librispeech
 from speech2face.data.sample import Sample
 from speech2face.errors import Speech2FaceError

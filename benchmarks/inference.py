@@ -25,9 +25,10 @@ import torch
 from timing import measure
 
 import speech2face
-from speech2face.audio.io import SAMPLE_RATE, decode
+from speech2face.audio.io import decode
 from speech2face.audio.segment import N_SAMPLES, tile_or_cut
 from speech2face.audio.spectrogram import ComplexSpectrogram
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.models.voice_encoder import VoiceEncoder
 from speech2face.onnx_runtime import load_onnxruntime
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import N_FRAMES
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.data.ahead import read_ahead
 from speech2face.data.order import Order, share_of
 from speech2face.data.prepared import CLIPS, PREPARED, PreparedClip, write_clips

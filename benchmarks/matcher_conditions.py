@@ -23,8 +23,8 @@ from conditions import OTHER_HALF, Speaker, conditions, read_speakers
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import halves
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.data import authors_page, librispeech
 from speech2face.errors import Speech2FaceError
 from speech2face.face.image import RGBImage, open_image

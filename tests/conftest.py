@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speech2face.audio import io as audio_io
+from speech2face.audio import recording
 from speech2face.audio.speech import Speech
 from speech2face.onnx_runtime import load_onnxruntime
 
@@ -78,7 +78,7 @@ def everything_is_speech(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hear noise and tones as if they were speech, where a test is about something else."""
 
     def whole(blocks: Iterable[NDArray[np.float32]], max_samples: int) -> Speech:
-        waveform, truncated = audio_io._first_samples(blocks, max_samples)
-        return Speech(waveform, audio_io._loudest(waveform), truncated)
+        waveform, truncated = recording._first_samples(blocks, max_samples)
+        return Speech(waveform, recording._loudest(waveform), truncated)
 
-    monkeypatch.setattr(audio_io, "find_speech", whole)
+    monkeypatch.setattr(recording, "find_speech", whole)

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform, decode
+from speech2face.audio.io import decode
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_dependency
+from speech2face.pyav import load_av
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def encoded(waveform: Waveform, codec: Codec) -> bytes:
     Raises:
         Speech2FaceError: this PyAV lacks the encoder.
     """
-    av = _av()
+    av = load_av()
     content = io.BytesIO()
     with av.open(content, "w", format=codec.container, options=_REPEATABLE) as container:
         stream = _stream(container, codec, av)
@@ -90,11 +91,3 @@ def _stream(container: Any, codec: Codec, av: ModuleType) -> Any:
         problem = f"the installed PyAV has no encoder {codec.encoder}"
         raise Speech2FaceError(problem, "install PyAV from its wheels: pip install av") from error
     return stream
-
-
-def _av() -> ModuleType:
-    try:
-        import av
-    except ModuleNotFoundError as missing:
-        raise missing_dependency("PyAV", "av") from missing
-    return av

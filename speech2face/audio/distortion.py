@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speech2face.audio.codec import CODECS, through
-from speech2face.audio.io import SAMPLE_RATE, Waveform
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 
 Distortion = Callable[[Waveform, np.random.Generator], Waveform]
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.speech import SAMPLE_RATE
 
 WIN_LENGTH = SAMPLE_RATE * 25 // 1000  # 400 samples: 25 ms
 HOP_LENGTH = SAMPLE_RATE * 10 // 1000  # 160 samples: 10 ms

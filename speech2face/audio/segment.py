@@ -5,7 +5,7 @@ Layout: a waveform is `[L]`, or `[*, L]` with any leading axes; the last axis is
 
 import numpy as np
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.errors import Speech2FaceError
 
 CLIP_SECONDS = 6

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import N_SAMPLES
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 
 WIN_LENGTH = SAMPLE_RATE * 25 // 1000  # 400 samples: 25 ms

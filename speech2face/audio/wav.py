@@ -6,7 +6,7 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.errors import Speech2FaceError
 
 FULL_SCALE = 32767  # of 16-bit samples

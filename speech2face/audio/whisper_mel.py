@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.speech import SAMPLE_RATE
 
 SECONDS = 30  # that the network always sees; shorter speech is followed by silence
 N_FFT, HOP_LENGTH, N_MELS = 400, 160, 80

@@ -17,8 +17,8 @@ from scipy.signal import lfilter, resample_poly
 from torch import Tensor
 
 from speech2face.audio.fbank import hertz_to_mel
-from speech2face.audio.io import SAMPLE_RATE, Waveform
 from speech2face.audio.segment import tile_to
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.baselines.clips import aligned, small_picture
 from speech2face.face.image import RGBImage
 from speech2face.face.vgg_face import RGB_MEAN

@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from speech2face.audio.io import MAX_SECONDS, MIN_SECONDS
+from speech2face.audio.recording import MAX_SECONDS, MIN_SECONDS
 from speech2face.files import encoded
 from speech2face.inference.pipeline import EXAGGERATIONS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speech2face import Pipeline, load_model
-from speech2face.audio.io import MAX_SECONDS
+from speech2face.audio.recording import MAX_SECONDS
 from speech2face.cli.arguments import count, seed
 from speech2face.cli.image_files import (
     STANDARD_INPUT,

@@ -1,6 +1,8 @@
 """Reading the speech of a sample."""
 
-from speech2face.audio.io import MAX_SEARCHED_SECONDS, Recording, Waveform, decode
+from speech2face.audio.io import decode
+from speech2face.audio.recording import MAX_SEARCHED_SECONDS, Recording
+from speech2face.audio.speech import Waveform
 from speech2face.data.sample import Sample
 
 

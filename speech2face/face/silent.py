@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_dependency
 from speech2face.face.image import RGBImage
 from speech2face.face.video import Frame, pictures_in_order
+from speech2face.pyav import load_av
 
 FRAMES_PER_SECOND = 25
 BIT_RATE = 800_000  # bits per second
@@ -37,7 +37,7 @@ def silent_film(
     Raises:
         Speech2FaceError: no such file, no video in it, or this PyAV lacks the encoder.
     """
-    av = _av()
+    av = load_av()
     pictures = pictures_in_order(path, seconds)
     first = next(pictures, None)
     if first is None:
@@ -90,11 +90,3 @@ def _stream(container: Any, size: tuple[int, int], av: ModuleType) -> Any:
         remedy = "install PyAV from its wheels: pip install av"
         raise Speech2FaceError("the installed PyAV has no encoder libvpx", remedy) from error
     return stream
-
-
-def _av() -> ModuleType:
-    try:
-        import av
-    except ModuleNotFoundError as missing:
-        raise missing_dependency("PyAV", "av") from missing
-    return av

@@ -3,21 +3,20 @@
 A keyframe is decoded alone; any other picture needs all that precede it up to a keyframe. So the
 keyframes of a clip are looked at first, the nearest to its middle before the others, and the
 picture in the middle itself last. Files are opened by us and handed over as bytes, within the same
-limits as sound (`audio.io`).
+limits as sound (`audio/sound_file.py`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from speech2face.errors import Speech2FaceError
-from speech2face.extras import missing_dependency
 from speech2face.face.image import MAX_PIXELS, MIN_SIDE, RGBImage
+from speech2face.pyav import load_av
 from speech2face.records import open_file
 
 LONGER_SIDE = 1280  # pixels; larger pictures are shrunk to it while they become RGB
@@ -123,7 +122,7 @@ def _decoded_keyframes(container: Any, stream: Any, seconds: float) -> Iterator[
     for packet in _packets(container, stream):
         if not (packet.is_keyframe and packet.pts is not None):
             continue
-        with suppress(_av().FFmpegError, OSError, ValueError):  # the next may be good
+        with suppress(load_av().FFmpegError, OSError, ValueError):  # the next may be good
             frames = packet.decode() or decoder.decode(None)
             decoder.flush_buffers()
             yield from ((float(packet.pts * packet.time_base), frame) for frame in frames[:1])
@@ -134,20 +133,20 @@ def _decoded(container: Any, stream: Any, seconds: float) -> Iterator[tuple[floa
     stream.codec_context.flush_buffers()
     _seek(container, seconds)
     for packet in _packets(container, stream):
-        with suppress(_av().FFmpegError, OSError, ValueError):
+        with suppress(load_av().FFmpegError, OSError, ValueError):
             for frame in packet.decode():
                 if frame.time is not None:
                     yield frame.time, frame
 
 
 def _seek(container: Any, seconds: float) -> None:
-    with suppress(_av().FFmpegError, OSError):  # a container without an index: from where it stands
+    with suppress(load_av().FFmpegError, OSError):  # without an index: from where it stands
         container.seek(max(0, round(seconds * _MICROSECONDS)))
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     """Packets of the video, as far as the container can be read."""
-    with suppress(_av().FFmpegError, OSError, ValueError):
+    with suppress(load_av().FFmpegError, OSError, ValueError):
         yield from container.demux(stream)
 
 
@@ -177,7 +176,7 @@ def _seconds_of(container: Any, stream: Any) -> float:
 @contextmanager
 def _opened(path: str | PathLike[str]) -> Iterator[tuple[Any, Any]]:
     """The container and its best video stream."""
-    av = _av()
+    av = load_av()
     try:
         with open_file(path) as file:
             options = {"protocol_whitelist": "none"}  # nothing else is opened for a playlist
@@ -194,11 +193,3 @@ def _opened(path: str | PathLike[str]) -> Iterator[tuple[Any, Any]]:
     except Speech2FaceError as error:
         name = error.path or str(path)
         raise Speech2FaceError(error.problem, error.remedy, name) from error.__cause__
-
-
-def _av() -> ModuleType:
-    try:
-        import av
-    except ModuleNotFoundError as missing:
-        raise missing_dependency("PyAV", "av") from missing
-    return av

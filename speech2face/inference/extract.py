@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import MIN_SECONDS, SAMPLE_RATE, Recording
+from speech2face.audio.recording import MIN_SECONDS, Recording
 from speech2face.audio.segment import halves, tile_or_cut
-from speech2face.audio.speech import FINDER
+from speech2face.audio.speech import FINDER, SAMPLE_RATE
 from speech2face.data.sample import Sample
 from speech2face.data.speech import recording_of
 from speech2face.data.store import Record, Rejected, Store, fingerprint_of, key_of

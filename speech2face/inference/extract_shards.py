@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform, as_recording
-from speech2face.audio.speech import FINDER
+from speech2face.audio.io import as_recording
+from speech2face.audio.speech import FINDER, SAMPLE_RATE, Waveform
 from speech2face.audio.wav import waveform_of
 from speech2face.data.prepared import CLIPS as CLIP_LIST
 from speech2face.data.prepared import PREPARED, open_prepared, read_clips

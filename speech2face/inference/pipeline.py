@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.audio.io import SAMPLE_RATE, Recording, as_recording, decode
+from speech2face.audio.io import as_recording, decode
+from speech2face.audio.recording import Recording
 from speech2face.audio.segment import N_SAMPLES, tile_to
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 from speech2face.models import hub
 from speech2face.onnx_runtime import open_session

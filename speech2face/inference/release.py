@@ -17,8 +17,8 @@ from typing import Any
 
 from torch import Tensor
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 from speech2face.files import whole_set
 from speech2face.inference.export import export, verify_parity

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.audio.io import Unheard
+from speech2face.audio.recording import Unheard
 from speech2face.errors import Speech2FaceError
 
 if TYPE_CHECKING:

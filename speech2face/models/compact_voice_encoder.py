@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speech2face.audio.fbank import HOP_LENGTH, WIN_LENGTH, LogMelFilterbank
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 from speech2face.models.campplus import Campplus, CampplusConfig
 from speech2face.models.piecewise import piecewise

@@ -21,7 +21,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from speech2face.audio.io import MAX_SECONDS, SAMPLE_RATE, Waveform, decode
+from speech2face.audio.io import decode
+from speech2face.audio.recording import MAX_SECONDS
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.audio.wav import wav_of
 from speech2face.data.face_track import FaceTrack, read_track
 from speech2face.data.folder import FACE_SUFFIXES

@@ -22,10 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.segment import CLIP_SECONDS, tile_or_cut
 from speech2face.audio.spectrogram import complex_spectrogram
-from speech2face.audio.speech import FINDER
+from speech2face.audio.speech import FINDER, SAMPLE_RATE
 from speech2face.data.manifest import manifest_content
 from speech2face.data.prepared import CLIPS, DESCRIPTION, PreparedClip, write_clips
 from speech2face.data.sample import Sample

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import n_frames
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.data.talking_shards import open_voices
 from speech2face.models.face_decoder import FaceDecoder
 from speech2face.models.voice_encoder import VoiceEncoder

@@ -23,9 +23,8 @@ import torch
 from torch import Tensor
 
 from speech2face.audio.distortion import DISTORTIONS
-from speech2face.audio.io import SAMPLE_RATE, Waveform
 from speech2face.audio.segment import N_SAMPLES, tile_to
-from speech2face.audio.speech import FINDER
+from speech2face.audio.speech import FINDER, SAMPLE_RATE, Waveform
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of
 from speech2face.errors import Speech2FaceError

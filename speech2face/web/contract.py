@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from speech2face import __version__
-from speech2face.audio import io, speech
+from speech2face.audio import recording, speech
 from speech2face.audio.segment import N_SAMPLES
 from speech2face.inference import pipeline
 from speech2face.inference.pipeline import ModelCard
@@ -38,15 +38,15 @@ def page_contract(card: ModelCard) -> dict[str, Any]:
         "n_samples": N_SAMPLES,
         "recording": {
             "sample_rate": card.sample_rate,
-            "min_seconds": io.MIN_SECONDS,
-            "little_seconds": io.LITTLE_SECONDS,
-            "max_seconds": io.MAX_SECONDS,
-            "max_searched_seconds": io.MAX_SEARCHED_SECONDS,
-            "silence_dbfs": io.SILENCE_DBFS,
-            "telephone_hertz": io.TELEPHONE_HERTZ,
-            "nothing": io.NOTHING,
-            "cancelled": io.CANCELLED,
-            "max_channels": io.MAX_CHANNELS,
+            "min_seconds": recording.MIN_SECONDS,
+            "little_seconds": recording.LITTLE_SECONDS,
+            "max_seconds": recording.MAX_SECONDS,
+            "max_searched_seconds": recording.MAX_SEARCHED_SECONDS,
+            "silence_dbfs": recording.SILENCE_DBFS,
+            "telephone_hertz": recording.TELEPHONE_HERTZ,
+            "nothing": recording.NOTHING,
+            "cancelled": recording.CANCELLED,
+            "max_channels": recording.MAX_CHANNELS,
         },
         "speech": {
             "frame": speech.FRAME,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, Waveform
+from speech2face.audio.speech import SAMPLE_RATE, Waveform
 from speech2face.audio.wav import wav_of
 from speech2face.data.sample import Sample
 from speech2face.data.speech import speech_of

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from speech2face.audio.codec import CODECS, Codec, encoded, through
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 
 BURST = SAMPLE_RATE // 4  # samples, of every part of the test signal

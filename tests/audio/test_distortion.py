@@ -14,7 +14,7 @@ from speech2face.audio.distortion import (
     telephone,
     with_noise,
 )
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.speech import SAMPLE_RATE
 
 SPEECH = np.random.default_rng(0).standard_normal(4 * SAMPLE_RATE).astype(np.float32) * 0.1
 

@@ -17,12 +17,9 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from speech2face.audio import io as audio_io
-from speech2face.audio.io import (
-    MAX_SECONDS,
-    SAMPLE_RATE,
-    SILENCE_DBFS,
-    Recording,
-)
+from speech2face.audio import sound_file
+from speech2face.audio.recording import MAX_SECONDS, SILENCE_DBFS, Recording
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 
 # Tones and noise go in here, so everything is heard; `test_speech.py` is about what is speech.
@@ -396,7 +393,7 @@ def test_a_pipe_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None
         def read(self, n_bytes: int) -> bytes:
             return bytes(n_bytes)
 
-    monkeypatch.setattr(audio_io, "MAX_PIPE_BYTES", 2**20)
+    monkeypatch.setattr(sound_file, "MAX_PIPE_BYTES", 2**20)
     with pytest.raises(Speech2FaceError, match="more than 1,048,576 bytes"):
         decode(Endless())  # type: ignore[arg-type]
 
@@ -524,7 +521,7 @@ def test_packets_of_one_sample_cost_little_more_than_large_ones() -> None:
 
 
 def test_a_file_that_takes_too_long_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio_io, "MAX_CPU_SECONDS", 0.0)
+    monkeypatch.setattr(sound_file, "MAX_CPU_SECONDS", 0.0)
     with pytest.raises(Speech2FaceError, match="takes more than 0 s to decode"):
         decode(EXAMPLES / "slt.ogg")
 

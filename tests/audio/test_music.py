@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from speech2face.audio.io import SAMPLE_RATE, as_recording
+from speech2face.audio.io import as_recording
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.errors import Speech2FaceError
 
 Sound = NDArray[np.float64]

@@ -10,8 +10,8 @@ from media import EXAMPLES, write_media, write_sparse_hours
 from numpy.typing import NDArray
 
 from speech2face.audio import speech as finder
-from speech2face.audio.io import SAMPLE_RATE, as_recording, decode
-from speech2face.audio.speech import find_speech, speech_probabilities
+from speech2face.audio.io import as_recording, decode
+from speech2face.audio.speech import SAMPLE_RATE, find_speech, speech_probabilities
 from speech2face.errors import Speech2FaceError
 
 VOICES = ["awb", "kal16", "rms", "slt"]

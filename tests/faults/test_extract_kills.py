@@ -8,7 +8,7 @@ import talking
 from killing import RAY_STARTS, WORKERS, kill_driver, kill_workers, runner_options, unbroken_run
 from processes import contents, moments, run, temporaries
 
-from speech2face.audio.io import SAMPLE_RATE
+from speech2face.audio.speech import SAMPLE_RATE
 
 pytestmark = pytest.mark.slow  # test_prepare_kills.py kills the same runners, once each
 N_KILLS = 10

@@ -269,7 +269,7 @@ LONG = """
 import resource, sys
 import numpy as np
 import speech2face
-from speech2face.audio.io import Recording
+from speech2face.audio.recording import Recording
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

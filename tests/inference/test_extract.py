@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from speech2face.audio.io import Recording
+from speech2face.audio.recording import Recording
 from speech2face.data.invented import write_world
 from speech2face.data.manifest import read_manifest
 from speech2face.data.sample import Sample

@@ -12,7 +12,8 @@ from hostile_work import RUNNERS
 from media import EXAMPLES
 from PIL import Image
 
-from speech2face.audio.io import SAMPLE_RATE, decode
+from speech2face.audio.io import decode
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.cli.main import main
 from speech2face.data.manifest import write_manifest
 from speech2face.data.prepared import open_prepared, read_clips

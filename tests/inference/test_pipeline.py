@@ -14,8 +14,9 @@ from media import EXAMPLES, write_sparse_hours
 from numpy.typing import NDArray
 
 from speech2face import Face, Pipeline, Speech2FaceError, load_model
-from speech2face.audio.io import SAMPLE_RATE, decode
+from speech2face.audio.io import decode
 from speech2face.audio.segment import N_SAMPLES, tile_to
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.models import hub
 
 pytestmark = pytest.mark.usefixtures("everything_is_speech")  # noise and tones stand for voices

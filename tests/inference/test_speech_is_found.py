@@ -9,7 +9,8 @@ from media import EXAMPLES, write_media
 from numpy.typing import NDArray
 
 from speech2face import load_model
-from speech2face.audio.io import SAMPLE_RATE, decode
+from speech2face.audio.io import decode
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.cli.main import main
 from speech2face.errors import Speech2FaceError
 

@@ -88,7 +88,7 @@ def test_the_face_of_the_same_samples_is_the_command_lines(page: Any, voice: str
 
 
 def test_the_change_of_rate_is_that_of_the_command_line(page: Any) -> None:
-    from speech2face.audio.io import _resampled
+    from speech2face.audio.resampler import resampled
 
     noise = np.random.default_rng(0).standard_normal(20_000).astype(np.float32)
     script = """async ([samples, rate]) => {
@@ -97,7 +97,7 @@ def test_the_change_of_rate_is_that_of_the_command_line(page: Any) -> None:
       return Array.from(resample(new Float32Array(bytes.buffer), rate, 16_000));
     }"""
     for rate in (48_000, 44_100, 8_000):
-        expected = np.concatenate(list(_resampled([(noise, rate)])))
+        expected = np.concatenate(list(resampled([(noise, rate)])))
         found = np.array(page.evaluate(script, [floats_for(noise), rate]))
         assert len(found) == len(expected)
         np.testing.assert_allclose(found, expected, atol=3e-5)

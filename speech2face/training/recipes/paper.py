@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from speech2face.audio.io import SAMPLE_RATE
 from speech2face.audio.spectrogram import n_frames
+from speech2face.audio.speech import SAMPLE_RATE
 from speech2face.configuration import restored, to_json, to_toml
 from speech2face.data.datasets import FeatureShards, VoiceBatch
 from speech2face.data.talking_shards import SoundBatch, TalkingShards, open_voices

@@ -1,5 +1,5 @@
 // From the channels of a recording to speech that the model can hear, or the reason why there is
-// none: the same steps, limits and refusals as speech2face/audio/io.py.
+// none: the same steps, limits and refusals as speech2face/audio/recording.py.
 
 import { powerSpectrum } from "./fourier.js";
 import { resample } from "./resampler.js";

@@ -1,8 +1,8 @@
 // Band-limited change of a sample rate to another one.
 //
 // A sinc under a Kaiser window (beta 9), 128 samples of the lower rate long and cut off at .98 of
-// its half: the filter that speech2face/audio/io.py asks of FFmpeg. One set of weights is kept for
-// every place that an output sample can have between two input samples.
+// its half: the filter that speech2face/audio/resampler.py asks of FFmpeg. One set of weights is
+// kept for every place that an output sample can have between two input samples.
 // Source: Oppenheim and Schafer, Discrete-Time Signal Processing, sections 4.6 and 7.5.
 
 const FILTER_SIZE = 128;
