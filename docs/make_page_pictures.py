@@ -86,7 +86,7 @@ def _cartoons() -> Image.Image:
     rows = []
     for voice in sorted(VOICES.glob("*.ogg")):
         feature = model.hear(voice)
-        plain, strong = model.draw(feature, draws=2), model.draw(feature, exaggeration=1.2)
+        plain, strong = model.draw(feature, draws=2), model.draw(feature, exaggeration=0.6)
         faces = [_as_html(image) for image in (plain.image, strong.image, *plain.likely)]
         cartoons = [plain.cartoon(), strong.cartoon(), plain.cartoon(0), plain.cartoon(1)]
         rows.append((faces, cartoons))
