@@ -186,6 +186,8 @@ def test_two_voices_and_the_faces_between_them(page: Any) -> None:
     first = face_shown(page)
     page.click("#slot-1")
     assert "voice B" in page.inner_text("#status")
+    marked = "#samples [aria-pressed=true]"  # the sample that is the active voice
+    assert page.locator(marked).count() == 0
     choose_sample(page, 2)
     second = face_shown(page)
     page.fill("#blend", "0.5")
@@ -197,6 +199,12 @@ def test_two_voices_and_the_faces_between_them(page: Any) -> None:
     page.fill("#blend", "0")
     page.wait_for_timeout(300)
     assert np.array_equal(face_shown(page), first)
+    page.click("#slot-0")
+    assert page.inner_text(marked) == "Sample 1"
+    page.click("#slot-1")
+    assert page.inner_text(marked) == "Sample 2"
+    page.fill("#blend", "0")
+    page.wait_for_timeout(300)
 
 
 @pytest.mark.parametrize("button", ["#save-face", "#save-card"])

@@ -18,7 +18,7 @@ const model = new Model();
 const portrait = new Portrait(model, $("picture"), $("marks"), showCartoon);
 const spectrogram = new Spectrogram($("spectrogram"));
 
-const voices = [null, null]; // {feature, seconds, ...} as the model heard them
+const voices = [null, null]; // {feature, seconds, ..., pressed} as the model heard them
 let active = 0; // the voice that the next recording becomes
 let likely = null; // number of the equally likely face that is shown, or null
 let contract = null;
@@ -120,9 +120,9 @@ function newTurn(pressed = null) {
   return { place: active, isNewest: () => number === turn };
 }
 
-/** Take a voice that was heard into its place. */
-async function settle(found, place) {
-  voices[place] = found;
+/** Take a voice that was heard into its place, with the button of the sample that it is. */
+async function settle(found, place, pressed = null) {
+  voices[place] = { ...found, pressed };
   likely = null;
   markLikely();
   $("blend").value = place;
@@ -164,7 +164,7 @@ async function openSound(read, pressed = null) {
     if (!isNewest()) return;
     spectrogram.paintWhole(channels[0], rate);
     const found = await model.hear(channels, rate);
-    if (isNewest()) await settle(found, place);
+    if (isNewest()) await settle(found, place, pressed);
   }, isNewest);
 }
 
@@ -349,6 +349,7 @@ function chooseLikely(i) {
 /** Make a place the active one; if there is a voice in it, show its face. */
 function chooseSlot(i) {
   active = i;
+  markSample(voices[i]?.pressed ?? null);
   if (voices[0] && voices[1]) {
     $("blend").value = i;
     showFace();
