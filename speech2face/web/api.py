@@ -32,7 +32,7 @@ from speech2face.inference.matcher import Matcher, matcher_of
 from speech2face.inference.pipeline import EXAGGERATIONS
 from speech2face.inference.png import NOTICE, png_of, png_text
 from speech2face.inference.telling import facts_of
-from speech2face.web.desk import Busy, Desk, TookTooLong
+from speech2face.web.desk import Busy, Deadline, Desk, TookTooLong
 from speech2face.web.head import HeadAsGet
 from speech2face.web.headers import SecurityHeaders
 from speech2face.web.intake import Intake
@@ -152,7 +152,7 @@ def _add_faces(
         content = await recording_of(request, limits)
         started = time.monotonic()
         wish = _Wish(exaggeration, draws, seed, cartoon)
-        answer = await desk.do(_face_answer, pipeline, limits, wish, content, kind)
+        answer = await desk.do(_face_answer, pipeline, limits, wish, content, kind, desk.deadline())
         metrics.face(time.monotonic() - started)
         return answer
 
@@ -175,10 +175,16 @@ class _Wish:
 
 
 def _face_answer(
-    pipeline: Pipeline, limits: ServerLimits, wish: _Wish, content: bytes, kind: str
+    pipeline: Pipeline,
+    limits: ServerLimits,
+    wish: _Wish,
+    content: bytes,
+    kind: str,
+    deadline: Deadline,
 ) -> Response:
     """The answer to a recording, made in another thread."""
     recording = decode(content, max_searched_seconds=limits.searched_seconds, name=RECORDING)
+    deadline.check()
     face = pipeline.reconstruct(
         recording, exaggeration=wish.exaggeration, draws=wish.draws, seed=wish.seed
     )

@@ -20,7 +20,23 @@ class Busy(Exception):
 
 
 class TookTooLong(Exception):
-    """A piece of work was not done in time. Its thread goes on, and so long its turn lasts."""
+    """A piece of work was not done in time. Its turn lasts until its thread ends, too."""
+
+
+class Deadline:
+    """The end of the time that a piece of work has; work of several steps looks at it between them.
+
+    A thread cannot be stopped from outside, so that what nobody waits for any more would keep
+    others waiting until all of its steps are done.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raise TookTooLong if nobody waits any more."""
+        if time.monotonic() > self._end:
+            raise TookTooLong
 
 
 class Desk:
@@ -36,6 +52,10 @@ class Desk:
     def is_full(self) -> bool:
         """Whether the next piece of work would be sent away."""
         return self.n_inside >= self._at_once + self._waiting
+
+    def deadline(self) -> Deadline:
+        """That of work which is given to `do` now."""
+        return Deadline(self._seconds)
 
     async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run `work(*arguments)` when its turn has come.

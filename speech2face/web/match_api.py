@@ -16,7 +16,7 @@ from speech2face.errors import Speech2FaceError
 from speech2face.face.image import image_of_bytes
 from speech2face.inference.matcher import NO_IDENTIFICATION, Matcher, require_photo_readers
 from speech2face.inference.telling import facts_of_match
-from speech2face.web.desk import Desk
+from speech2face.web.desk import Deadline, Desk
 from speech2face.web.limits import ServerLimits
 from speech2face.web.problems import Problem
 from speech2face.web.uploads import FIELD, PHOTOS, voice_and_photos_of
@@ -69,7 +69,7 @@ def add_matches(
     async def matches(request: Request) -> dict[str, Any]:
         admit(request)
         voice, photos = await voice_and_photos_of(request, limits)
-        return await desk.do(_told, opened, limits, voice, photos)
+        return await desk.do(_told, opened, limits, voice, photos, desk.deadline())
 
 
 def _opened(open_matcher: Callable[[], Matcher]) -> Matcher:
@@ -86,7 +86,11 @@ def _opened(open_matcher: Callable[[], Matcher]) -> Matcher:
 
 
 def _told(
-    opened: Callable[[], Matcher], limits: ServerLimits, voice: bytes, photos: list[bytes]
+    opened: Callable[[], Matcher],
+    limits: ServerLimits,
+    voice: bytes,
+    photos: list[bytes],
+    deadline: Deadline,
 ) -> dict[str, Any]:
     """The answer; photos that cannot be used are named with the reason, and the others ranked."""
     matcher = opened()
@@ -95,6 +99,7 @@ def _told(
     scores: dict[int, float] = {}
     unusable = []
     for number, photo in enumerate(photos, start=1):
+        deadline.check()
         try:
             scores[number] = float(_face(matcher, photo, f"photo {number}") @ heard)
         except Speech2FaceError as error:

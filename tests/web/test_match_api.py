@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ def matcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Matcher:
     return opened
 
 
-def app_of(matcher: Matcher) -> Any:
+def app_of(matcher: Matcher, **limits: float) -> Any:
     from speech2face.web.api import create_app
 
-    return create_app(matcher.pipeline, ServerLimits(), open_matcher=lambda: matcher)
+    found = ServerLimits(**limits)  # type: ignore[arg-type]
+    return create_app(matcher.pipeline, found, open_matcher=lambda: matcher)
 
 
 def photo(red: int, green: int) -> bytes:
@@ -98,6 +100,29 @@ def test_what_cannot_be_ranked_is_one_problem(
     answer = asked_directly(app_of(matcher), "v1/matches", body, Content_Type=kind)
     assert (answer.status, answer.json["status"]) == (status, status)
     assert words in answer.json["detail"]
+
+
+def test_photos_that_nobody_waits_for_any_more_are_not_looked_at(
+    matcher: Matcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty pictures of 50 megapixels, a few kilobytes each, take longer than a request may."""
+    looked_at = []
+
+    def slowly(photo: bytes, name: str) -> Any:
+        looked_at.append(name)
+        time.sleep(0.1)
+        return image_of_bytes(photo, name)
+
+    image_of_bytes = match_api.image_of_bytes
+    monkeypatch.setattr(match_api, "image_of_bytes", slowly)
+    body = form_of_files([("voice", VOICE), *PHOTOS * 6])
+    answer = asked_directly(
+        app_of(matcher, face_seconds=1.0), "v1/matches", body, Content_Type=FORM
+    )
+    assert answer.status == 503 and answer.headers["Retry-After"]
+    assert "took too long" in answer.json["detail"]
+    time.sleep(1)
+    assert 1 <= len(looked_at) <= 11
 
 
 def test_without_what_reads_photos_the_remedy_is_told(
