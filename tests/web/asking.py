@@ -12,19 +12,32 @@ BOUNDARY = "a-line-that-no-file-holds"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def asked_directly(app: Any, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """What an application answers to a POST; underscores of header names become hyphens."""
+def asked_directly(
+    app: Any, path: str, body: bytes = b"", *, method: str = "POST", **headers: str
+) -> Answer:
+    """What an application answers; underscores of header names become hyphens."""
+    # In a thread of its own: Playwright keeps an event loop running in the thread of the tests.
+    with ThreadPoolExecutor(1) as own_thread:
+        asking = said_by(app, path, body, method=method, **headers)
+        return answer_of(own_thread.submit(asyncio.run, asking).result())
+
+
+async def said_by(
+    app: Any, path: str, body: bytes | None = b"", *, method: str = "POST", **headers: str
+) -> list[dict[str, Any]]:
+    """The messages of an answer; a body that is None never comes."""
     named = [(b"host", b"localhost")] + [
         (name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()
     ]
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
-        "method": "POST",
+        "method": method,
         "path": f"/{path}",
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": named,
     }
-    given = [{"type": "http.request", "body": body, "more_body": False}]
+    given = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
     said: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -33,9 +46,12 @@ def asked_directly(app: Any, path: str, body: bytes = b"", **headers: str) -> An
     async def send(message: dict[str, Any]) -> None:
         said.append(message)
 
-    # In a thread of its own: Playwright keeps an event loop running in the thread of the tests.
-    with ThreadPoolExecutor(1) as own_thread:
-        own_thread.submit(asyncio.run, app(scope, receive, send)).result()
+    await app(scope, receive, send)
+    return said
+
+
+def answer_of(said: Sequence[dict[str, Any]]) -> Answer:
+    """The messages of an answer as one."""
     answered = Message()
     for name, value in said[0]["headers"]:
         answered[name.decode()] = value.decode()

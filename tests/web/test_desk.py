@@ -30,7 +30,7 @@ def test_work_that_took_too_long_keeps_its_turn_until_it_ends() -> None:
     async def play() -> None:
         desk, end = Desk(at_once=1, waiting=0, seconds=0.1), threading.Event()
         with pytest.raises(TookTooLong):
-            await desk.do(end.wait)
+            await desk.do(end.wait, 20)
         await asyncio.sleep(0.1)
         assert desk.is_full and desk.n_inside == 1
         with pytest.raises(Busy):
@@ -46,7 +46,7 @@ def test_work_that_took_too_long_keeps_its_turn_until_it_ends() -> None:
 def test_work_that_still_waits_is_not_begun_when_nobody_wants_it(how: str) -> None:
     async def play() -> None:
         desk, end, begun = Desk(1, 5, 0.2 if how == "late" else 60), threading.Event(), []
-        first = asyncio.ensure_future(desk.do(end.wait))
+        first = asyncio.ensure_future(desk.do(end.wait, 20))
         await asyncio.sleep(0.05)
         second = asyncio.ensure_future(desk.do(begun.append, 1))
         await asyncio.sleep(0.05)
@@ -63,10 +63,28 @@ def test_work_that_still_waits_is_not_begun_when_nobody_wants_it(how: str) -> No
     done(play())
 
 
+def test_no_more_than_stated_work_at_the_same_time() -> None:
+    async def play() -> None:
+        desk, end, working = Desk(at_once=2, waiting=3, seconds=60), threading.Event(), []
+
+        def work() -> None:
+            working.append(1)
+            end.wait(20)
+
+        inside = [asyncio.ensure_future(desk.do(work)) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        assert len(working) == 2
+        end.set()
+        await asyncio.gather(*inside)
+        assert len(working) == 5
+
+    done(play())
+
+
 def test_as_many_as_stated_work_and_wait() -> None:
     async def play() -> None:
         desk, end = Desk(at_once=2, waiting=3, seconds=60), threading.Event()
-        inside = [asyncio.ensure_future(desk.do(end.wait)) for _ in range(5)]
+        inside = [asyncio.ensure_future(desk.do(end.wait, 20)) for _ in range(5)]
         await asyncio.sleep(0.05)
         assert desk.n_inside == 5 and desk.is_full
         with pytest.raises(Busy) as sent_away:
