@@ -1,6 +1,7 @@
 """The speech of any recording, in a file or in memory, as 16 kHz mono samples."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ def decode(
     speech_only: bool = True,
     start_seconds: float = 0.0,
     name: str | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Recording:
     """Speech of a sound or video file, whatever PyAV reads: wav, flac, mp3, m4a, ogg, webm, mp4.
 
@@ -46,6 +48,7 @@ def decode(
         speech_only: otherwise everything is heard, as in sound that is known to be speech.
         start_seconds: where in the file the recording begins; what is before it is not heard.
         name: what messages call the source, its path unless given.
+        check: called again and again while the source is decoded; what it raises ends the work.
 
     Returns:
         16 kHz mono samples of speech, at least `MIN_SECONDS` of them, without what lies between. A
@@ -59,7 +62,7 @@ def decode(
     wanted = Wanted(max_seconds, max_searched_seconds, speech_only, start_seconds)
     try:
         with opened(source) as file:
-            return _first_track_with_sound(SoundFile(file), wanted)
+            return _first_track_with_sound(SoundFile(file, check), wanted)
     except Speech2FaceError as error:
         raise Speech2FaceError(error.problem, error.remedy, name) from error.__cause__
 

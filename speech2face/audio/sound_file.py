@@ -8,7 +8,7 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Literal
 
@@ -68,8 +68,8 @@ def _copy(source: BinaryIO, copy: Any) -> None:
 class SoundFile:
     """A file as PyAV reads it: from where it stands, within a budget of CPU time."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
+    def __init__(self, file: BinaryIO, check: Callable[[], None] | None = None) -> None:
+        self.file, self.further_check = file, check
         if isinstance(name := getattr(file, "name", None), str):
             self.name = name  # its suffix helps ffmpeg to guess the format, no more
         self.first = file.tell()
@@ -84,7 +84,9 @@ class SoundFile:
         self.file.seek(self.first)
 
     def check(self) -> None:
-        """Raise if the file has taken too long: some are made so that they do."""
+        """Raise if the file has taken too long, as some are made to, or the further check does."""
+        if self.further_check is not None:
+            self.further_check()
         if time.thread_time() > self.budget:
             problem = f"takes more than {MAX_CPU_SECONDS:.0f} s to decode"
             raise Speech2FaceError(problem, EXPORT_AGAIN)

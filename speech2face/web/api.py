@@ -183,7 +183,8 @@ def _face_answer(
     deadline: Deadline,
 ) -> Response:
     """The answer to a recording, made in another thread."""
-    recording = decode(content, max_searched_seconds=limits.searched_seconds, name=RECORDING)
+    searched = limits.searched_seconds
+    recording = decode(content, max_searched_seconds=searched, name=RECORDING, check=deadline.check)
     deadline.check()
     face = pipeline.reconstruct(
         recording, exaggeration=wish.exaggeration, draws=wish.draws, seed=wish.seed

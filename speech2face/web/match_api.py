@@ -94,7 +94,8 @@ def _told(
 ) -> dict[str, Any]:
     """The answer; photos that cannot be used are named with the reason, and the others ranked."""
     matcher = opened()
-    recording = decode(voice, max_searched_seconds=limits.searched_seconds, name=RECORDING)
+    searched = limits.searched_seconds
+    recording = decode(voice, max_searched_seconds=searched, name=RECORDING, check=deadline.check)
     heard = matcher.embed_voice(recording)
     scores: dict[int, float] = {}
     unusable = []

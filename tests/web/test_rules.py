@@ -1,6 +1,7 @@
 """What the server promises of every answer, and what it takes of a request, without a socket."""
 
 import asyncio
+import io
 import re
 import threading
 from collections.abc import Coroutine
@@ -8,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 from media import EXAMPLES
 from web.asking import BOUNDARY, FORM, answer_of, asked_directly, form_of_files, said_by
@@ -18,6 +21,7 @@ from speech2face.web.limits import ServerLimits
 from speech2face.web.metrics import Metrics
 
 api = pytest.importorskip("speech2face.web.api", reason="fastapi of serve is not installed")
+match_api = pytest.importorskip("speech2face.web.match_api")
 
 VOICE = (EXAMPLES / "slt.ogg").read_bytes()
 RAW = {"Content_Type": "audio/ogg"}
@@ -173,6 +177,40 @@ def test_what_is_sent_away_is_not_read_first(
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         end.set()
         assert answer_of(await working).status == 200
+
+    done(play())
+
+
+def long_and_small() -> bytes:
+    """A quarter of an hour at 192 kHz, of a few bytes a second: a minute's work."""
+    content = io.BytesIO()
+    with av.open(content, "w", format="flac") as container:
+        track = container.add_stream("flac", rate=192_000, layout="stereo")
+        second = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 192_000), np.int16), layout="stereo")
+        second.sample_rate = 192_000
+        for number in range(900):
+            second.pts = number * 192_000
+            container.mux(track.encode(second))
+        container.mux(track.encode(None))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("path", ["v1/faces", "v1/matches"])
+def test_a_recording_that_nobody_waits_for_any_more_is_not_decoded(
+    stand_in_model: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_api, "require_photo_readers", lambda: None)
+    limits = ServerLimits(face_seconds=1.0, waiting=0)
+    pipeline = speech2face.load_model(stand_in_model, threads=1)
+    app = api.create_app(pipeline, limits, open_matcher=lambda: None)
+    body = form_of_files([("voice", long_and_small()), ("photos", b"x")][: 1 + ("match" in path)])
+    assert len(body) < 300_000
+
+    async def play() -> None:
+        answer = answer_of(await said_by(app, path, body, Content_Type=FORM))
+        assert answer.status == 503
+        await asyncio.sleep(0.5)
+        assert answer_of(await said_by(app, "readyz", method="GET")).status == 200
 
     done(play())
 
