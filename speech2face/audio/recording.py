@@ -196,6 +196,7 @@ def _share_above(hertz: float, waveform: Waveform) -> float:
 
 
 def checked_rate(sample_rate: int) -> int:
+    """The rate in Hz as an integer; raises Speech2FaceError if no recording has such a rate."""
     low, high = SAMPLE_RATES
     if not isinstance(sample_rate, int | float | np.integer | np.floating):
         problem = f"has a sample rate of {sample_rate!r}"

@@ -5,13 +5,15 @@ the one that `reconstruct` makes of the same samples, and however long somebody 
 memory nor the time of a face grows.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speech2face.audio.recording import Unheard
+from speech2face.audio.recording import Unheard, checked_rate
 from speech2face.errors import Speech2FaceError
 
 if TYPE_CHECKING:
@@ -28,10 +30,11 @@ def faces_of_stream(
     exaggeration: float,
 ) -> Iterator["Face"]:
     """Faces of consecutive chunks; arguments and errors as of `Pipeline.stream`."""
-    if not every_seconds > 0:
+    if not (isinstance(every_seconds, Real) and every_seconds > 0):
         raise Speech2FaceError(f"every_seconds = {every_seconds!r}", "give more than 0")
-    kept = _Kept(round(KEPT_SECONDS * sample_rate))
-    wanted = every_seconds * sample_rate  # new samples before the next face
+    rate = checked_rate(sample_rate)
+    kept = _Kept(round(KEPT_SECONDS * rate))
+    wanted = float(every_seconds) * rate  # new samples before the next face
     unheard: Unheard | None = None
     has_face = False
     for is_last, chunk in _with_end(chunks):
@@ -39,9 +42,7 @@ def faces_of_stream(
         if not (kept.n_new >= wanted or (is_last and kept.n_new)):
             continue
         try:
-            face = pipeline.reconstruct(
-                kept.take(), sample_rate=sample_rate, exaggeration=exaggeration
-            )
+            face = pipeline.reconstruct(kept.take(), sample_rate=rate, exaggeration=exaggeration)
         except Unheard as silence:  # nobody has spoken yet
             unheard = silence
             continue
@@ -56,12 +57,14 @@ class _Kept:
 
     def __init__(self, n_samples: int) -> None:
         self.n_samples = n_samples
-        self.chunks: list[NDArray[Any]] = []
+        self.chunks: deque[NDArray[Any]] = deque()
+        self.n_held = 0  # samples in the chunks
         self.n_new = 0
 
     def add(self, chunk: NDArray[Any]) -> None:
         """Keep a copy: sound libraries write the next chunk into the same memory."""
-        copied = np.array(chunk)
+        given = np.asarray(chunk)
+        copied = np.array(given[-self.n_samples :] if given.ndim else given)
         if copied.ndim not in (1, 2) or (self.chunks and not _are_alike(self.chunks[-1], copied)):
             problem = f"a chunk of type {copied.dtype} and shape {copied.shape}"
             raise Speech2FaceError(
@@ -69,12 +72,16 @@ class _Kept:
             )
         if len(copied):
             self.chunks.append(copied)
-            self.n_new += len(copied)
+            self.n_held += len(copied)
+            self.n_new += len(given)
+        # The oldest chunk is left out as soon as `take` would not look at it.
+        while self.chunks and self.n_held - len(self.chunks[0]) >= self.n_samples:
+            self.n_held -= len(self.chunks.popleft())
 
     def take(self) -> NDArray[Any]:
         """All that is kept as one array; what is older is forgotten."""
         whole = np.concatenate(self.chunks)[-self.n_samples :]
-        self.chunks, self.n_new = [whole], 0
+        self.chunks, self.n_held, self.n_new = deque([whole]), len(whole), 0
         return whole
 
 

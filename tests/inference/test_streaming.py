@@ -1,5 +1,6 @@
 """Faces of a voice that is still being spoken."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,55 @@ def test_two_channels_in_memory_that_is_used_again_are_heard(
     n_whole = (len(voice) - 1) // 4000 * 4000
     expected = pipeline.reconstruct(voice[:n_whole], sample_rate=RATE)
     np.testing.assert_array_equal(pixels(last), pixels(expected))
+
+
+def test_however_seldom_a_face_is_made_only_what_it_needs_is_kept(
+    pipeline: Pipeline, voice: NDArray[np.float32]
+) -> None:
+    long = np.resize(voice, 60 * RATE)
+    at_once = 0
+
+    def hour() -> Iterator[NDArray[np.float32]]:
+        nonlocal at_once
+        for _ in range(60):  # an hour, a minute at a time
+            yield from np.array_split(long, 30)
+            at_once = max(at_once, tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    try:
+        (face,) = pipeline.stream(hour(), RATE, every_seconds=3600)
+    finally:
+        tracemalloc.stop()
+    assert at_once < 4 * 2**20  # an hour is 230 MB
+    expected = pipeline.reconstruct(long[-12 * RATE :], sample_rate=RATE)
+    np.testing.assert_array_equal(pixels(face), pixels(expected))
+
+
+def test_one_long_chunk_is_heard_at_its_end(pipeline: Pipeline, voice: NDArray[np.float32]) -> None:
+    long = np.resize(voice, (40 * RATE,))
+    (face,) = pipeline.stream([long], RATE)
+    expected = pipeline.reconstruct(long[-12 * RATE :], sample_rate=RATE)
+    np.testing.assert_array_equal(pixels(face), pixels(expected))
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), "16000", None, 0, 16_000.5])
+def test_a_rate_that_cannot_be_is_refused_before_anything_is_heard(
+    pipeline: Pipeline, rate: object
+) -> None:
+    def microphone() -> Iterator[NDArray[np.float32]]:
+        raise AssertionError("it was opened")
+        yield
+
+    with pytest.raises(Speech2FaceError, match="sample rate"):
+        list(pipeline.stream(microphone(), rate))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", ["1", None, float("nan"), -1])
+def test_a_time_between_faces_that_cannot_be_is_refused(
+    pipeline: Pipeline, voice: NDArray[np.float32], seconds: object
+) -> None:
+    with pytest.raises(Speech2FaceError, match="every_seconds"):
+        list(pipeline.stream([voice], RATE, every_seconds=seconds))  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_heard_is_said(pipeline: Pipeline, voice: NDArray[np.float32]) -> None:
