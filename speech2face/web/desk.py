@@ -72,11 +72,10 @@ class Desk:
         # Of this future, not of asyncio's, which is done as soon as nobody waits for it any more.
         running.add_done_callback(lambda _: self._leave_by(loop))
         try:
+            # What still waits when nobody wants it any more is cancelled with asyncio's future.
             return await asyncio.wait_for(asyncio.wrap_future(running), self._seconds)
         except TimeoutError as late:
             raise TookTooLong from late
-        finally:
-            running.cancel()  # takes effect if it still waits: whoever asked has left
 
     def close(self) -> None:
         """Wait for what is being done."""

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from media import EXAMPLES, write_media
 from web.browser import file_server, opened, settled
 
+from speech2face.audio.io import decode
 from speech2face.web import site
 from speech2face.web.site import write_site
 
@@ -38,6 +41,22 @@ HELD_MICROPHONE = """() => {
         resolve(stream);
       };
     });
+  };
+}"""
+
+# A microphone into which a sample voice speaks without an end.
+SPEAKING_MICROPHONE = """() => {
+  navigator.mediaDevices.getUserMedia = async () => {
+    const context = new AudioContext();
+    const content = await (await fetch("voices/slt.ogg")).arrayBuffer();
+    const voice = context.createBufferSource();
+    voice.buffer = await context.decodeAudioData(content);
+    voice.loop = true;
+    const microphone = context.createMediaStreamDestination();
+    voice.connect(microphone);
+    voice.start();
+    window.track = microphone.stream.getTracks()[0];
+    return microphone.stream;
   };
 }"""
 
@@ -80,6 +99,33 @@ def test_a_voice_goes_to_the_place_that_was_chosen_when_it_was_begun(
     settled(page)
     filled = [page.get_attribute(f"#slot-{i}", "data-filled") is not None for i in (0, 1)]
     assert filled == [True, False]
+
+
+def test_a_voice_that_is_replaced_while_it_is_heard_is_never_shown(
+    page: Any, tmp_path: Path
+) -> None:
+    """Neither its face, nor its sentence, nor why it cannot be used."""
+    noise = np.random.default_rng(0).standard_normal(20 * 16_000).clip(-3, 3) / 4
+    voice = decode(EXAMPLES / "rms.ogg", speech_only=False).waveform
+    page.evaluate("""() => {
+      window.said = [];
+      const note = () => window.said.push(document.getElementById("status").textContent);
+      const options = { childList: true, characterData: true, subtree: true };
+      new MutationObserver(note).observe(document.getElementById("status"), options);
+    }""")
+    for name, samples in (("noise", noise), ("long", np.resize(voice, 20 * 16_000))):
+        file = write_media(tmp_path / f"{name}.wav", samples, 16_000, codec="pcm_s16le")
+        blank = page.evaluate("document.getElementById('spectrogram').toDataURL()")
+        page.set_input_files("#file", file)
+        page.wait_for_function(
+            "(blank) => document.getElementById('spectrogram').toDataURL() !== blank", arg=blank
+        )  # it is being heard
+        page.click("#samples button:nth-child(1)")
+        settled(page)
+        page.wait_for_timeout(500)
+        assert page.inner_text("#status") == "Heard 7.2 s of speech."
+    said = set(page.evaluate("window.said"))
+    assert {one for one in said if "7.2" not in one} == {"Hearing the voice."}
 
 
 def test_a_file_that_cannot_be_read_says_so(page: Any, tmp_path: Path) -> None:
@@ -132,7 +178,40 @@ def test_a_press_before_the_model_is_there_records_once(browser: Any, static_hom
     page.wait_for_function("() => window.asked > 0")
     page.wait_for_timeout(500)
     assert page.evaluate("window.asked") == 1
+    assert page.inner_text("#record") == "Stop"  # the first one has ended, and not the third
+    page.click("#record")
+    page.wait_for_selector("body[data-state=empty]")
     context.close()
+
+
+def test_a_recording_is_heard_when_it_is_stopped_and_speaks_another_language(page: Any) -> None:
+    page.evaluate(SPEAKING_MICROPHONE)
+    page.click("#record")
+    page.wait_for_selector("body[data-state=recording][data-face]")
+    page.select_option("#language", "de")
+    page.wait_for_selector("html[lang=de]")
+    assert page.inner_text("#record") == "Beenden"
+    assert page.get_attribute("body", "data-state") == "recording"
+    page.click("#samples button:nth-child(2)", force=True)  # is not taken while one speaks
+    page.click("#record")
+    settled(page)
+    assert page.inner_text("#record") == "Aufnehmen"
+    assert re.fullmatch(r"\d,\d s Sprache gehört\..*", page.inner_text("#status"))
+    assert page.evaluate("window.track.readyState") == "ended"
+    assert page.get_attribute("#samples button:nth-child(2)", "aria-pressed") == "false"
+
+
+def test_a_microphone_that_is_pulled_out_ends_the_recording(page: Any) -> None:
+    page.evaluate(SPEAKING_MICROPHONE)
+    page.click("#record")
+    page.wait_for_selector("body[data-state=recording][data-face]")
+    page.evaluate("""() => {
+      window.track.stop();  // which itself tells nobody
+      window.track.dispatchEvent(new Event("ended"));
+    }""")
+    settled(page)
+    assert page.inner_text("#status").startswith("Heard ")
+    assert float(page.inner_text("#seconds")) < 7
 
 
 @pytest.mark.slow
