@@ -10,9 +10,30 @@ from media import EXAMPLES
 
 import speech2face
 from speech2face.web import api
+from speech2face.web.headers import SecurityHeaders
 from speech2face.web.limits import ServerLimits
 
 pytest.importorskip("fastapi", reason="fastapi of the extra serve is not installed")
+
+
+def test_a_bug_after_an_answer_has_begun_adds_nothing_to_it() -> None:
+    said: list[dict[str, Any]] = []
+
+    async def broken(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("in the middle")
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def play() -> None:
+        with pytest.raises(RuntimeError):
+            scope = {"type": "http", "path": "/"}
+            await SecurityHeaders(broken, lambda *_: None)(scope, send, send)  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(1) as own_thread:
+        own_thread.submit(asyncio.run, play()).result()
+    assert [message.get("status") for message in said] == [200]
 
 
 def test_a_bug_is_a_problem_with_the_headers_of_every_answer(
