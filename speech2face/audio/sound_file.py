@@ -36,8 +36,8 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 def opened(source: Source) -> Iterator[BinaryIO]:
     """The source as a binary file in which one can go back."""
     if isinstance(source, str | os.PathLike):
-        with open_file(source) as file:
-            yield file
+        with open_file(source) as file, opened(file) as found:
+            yield found
     elif isinstance(source, bytes | bytearray | memoryview):
         yield io.BytesIO(source)
     elif not hasattr(source, "read"):

@@ -185,7 +185,6 @@ def _face_answer(
     """The answer to a recording, made in another thread."""
     searched = limits.searched_seconds
     recording = decode(content, max_searched_seconds=searched, name=RECORDING, check=deadline.check)
-    deadline.check()
     face = pipeline.reconstruct(
         recording, exaggeration=wish.exaggeration, draws=wish.draws, seed=wish.seed
     )

@@ -2,10 +2,12 @@
 
 import functools
 import io
+import os
 import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +390,19 @@ def test_what_is_no_source_is_refused(source: Any, problem: str) -> None:
         decode(source)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_with_a_name_is_heard_as_its_content(tmp_path: Path) -> None:
+    """A shell gives one for `<(command)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = (EXAMPLES / "slt.ogg").read_bytes()
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(pipe.write_bytes, content)
+        found = decode(pipe)
+        writing.result()
+    np.testing.assert_array_equal(found.waveform, decode(content).waveform)
+
+
 def test_a_pipe_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless:
         def read(self, n_bytes: int) -> bytes:
@@ -556,6 +571,7 @@ def wav_with_tag(kind: bytes, claimed: int, text: bytes = b"a tag!") -> bytes:
 def test_a_tag_that_claims_gigabytes_takes_no_memory(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(wav_with_tag(b"INFO", 1_900_000_000))
     script = f"""
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from speech2face.audio.io import decode
 from speech2face.errors import Speech2FaceError
