@@ -81,9 +81,11 @@ def test_the_voice_that_was_chosen_last_is_shown(page: Any, tmp_path: Path) -> N
     settled(page)
     said = page.inner_text("#status")
     assert said == "Heard 7.2 s of speech."
+    painted = page.evaluate("document.getElementById('spectrogram').toDataURL()")
     page.evaluate("window.give()")
     page.wait_for_timeout(2000)
     assert page.inner_text("#status") == said
+    assert page.evaluate("document.getElementById('spectrogram').toDataURL()") == painted
     assert page.get_attribute("#samples button:nth-child(1)", "aria-pressed") == "true"
 
 
@@ -209,7 +211,8 @@ def test_a_microphone_that_is_pulled_out_ends_the_recording(page: Any) -> None:
       window.track.stop();  // which itself tells nobody
       window.track.dispatchEvent(new Event("ended"));
     }""")
-    settled(page)
+    # At once, and not after the minute that a recording may take.
+    page.wait_for_selector("body[data-state=settled]", timeout=30_000)
     assert page.inner_text("#status").startswith("Heard ")
     assert float(page.inner_text("#seconds")) < 7
 
@@ -251,6 +254,58 @@ def test_without_a_file_of_words_the_page_keeps_its_own(
     context.close()
 
 
+@pytest.mark.parametrize(
+    ("file", "answer"),
+    [
+        ("vendor/onnxruntime.wasm", {"status": 404}),
+        ("model/draws.onnx", {"body": "damaged"}),
+        ("worker.js", {"status": 404}),
+    ],
+)
+def test_a_part_of_the_model_that_cannot_be_loaded_is_named(
+    browser: Any, static_home: str, file: str, answer: dict[str, Any]
+) -> None:
+    context = browser.new_context(service_workers="block", locale="en-GB")
+    page = context.new_page()
+    page.route(f"**/{file}", lambda route: route.fulfill(**answer))
+    page.goto(static_home)
+    page.wait_for_selector("body[data-state=refused]")
+    assert page.inner_text("#status").startswith(f"{file} could not be loaded.")
+    context.close()
+
+
+def test_a_browser_without_webassembly_is_told_so(browser: Any, static_home: str) -> None:
+    context = browser.new_context(service_workers="block", locale="en-GB")
+    page = context.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto(static_home)
+    page.wait_for_selector("body[data-state=refused]")
+    assert page.inner_text("#status").startswith("This browser does not run WebAssembly")
+    context.close()
+
+
+def test_a_damaged_site_is_not_kept(
+    browser: Any, page_files: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    write_site(folder, page_files)
+    (folder / "languages/es.json").write_text("{}")  # another digest than that of the list
+    with file_server(folder) as address:
+        context = browser.new_context(locale="en-GB")
+        page = opened(context.new_page(), address)
+        state = page.evaluate("""async () => {
+          const registration = await navigator.serviceWorker.register("service_worker.js");
+          const worker = registration.installing;
+          if (worker === null) return "kept";
+          while (!["activated", "redundant"].includes(worker.state)) {
+            await new Promise((done) => worker.addEventListener("statechange", done, {once: true}));
+          }
+          return worker.state;
+        }""")
+        assert state == "redundant"
+        context.close()
+
+
 def test_a_cartoon_that_cannot_be_loaded_says_so_and_is_switched_off(
     browser: Any, static_home: str
 ) -> None:
@@ -282,6 +337,7 @@ def test_a_new_site_does_not_reach_into_a_page_of_the_old_one(
         shutil.rmtree(folder)
         write_site(folder, newer | {site.LIST: site._list_of(newer)})
         found = page.evaluate("""async () => {
+          await caches.open("of another page");
           const registration = await navigator.serviceWorker.getRegistration();
           await registration.update();
           const worker = registration.installing ?? registration.waiting ?? registration.active;
@@ -293,7 +349,7 @@ def test_a_new_site_does_not_reach_into_a_page_of_the_old_one(
           return [worker.state, (await caches.keys()).length, words.choose_file];
         }""")
         # The new site is there, and waits until the page of the old one is closed.
-        assert found == ["installed", 2, "Choose a file"]
+        assert found == ["installed", 3, "Choose a file"]
         page.close()
         for _ in range(50):  # the browser needs a moment until the old worker has nobody left
             again = opened(context.new_page(), address)
@@ -301,4 +357,6 @@ def test_a_new_site_does_not_reach_into_a_page_of_the_old_one(
                 break
             again.close()
         assert said
+        names = again.evaluate("caches.keys()")  # the new site and what is not of this page
+        assert len(names) == 2 and "of another page" in names
         context.close()

@@ -21,7 +21,9 @@ export class Model {
     };
   }
 
-  load() {
+  async load() {
+    // Some browsers have it switched off, for safety.
+    if (typeof WebAssembly === "undefined") throw new VoiceError("no_webassembly");
     return this.#ask("load");
   }
 

@@ -34,7 +34,13 @@ const ACTIONS = {
 
 async function sessionOf(path) {
   const content = new Uint8Array(await bytesOf(path));
-  return ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
+  try {
+    return await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
+  } catch (error) {
+    console.error(error);
+    const isRuntime = error.message.includes("no available backend"); // or else the graph is damaged
+    throw new VoiceError("not_loaded", { file: isRuntime ? "vendor/onnxruntime.wasm" : path });
+  }
 }
 
 async function bytesOf(path) {
