@@ -100,6 +100,20 @@ def test_there_are_no_pages_with_scripts_of_others(pipeline: Pipeline, path: str
     assert asked_directly(app_of(pipeline), path, method="GET").status == 404
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost", 200),
+        ("http://localhost:8001", 403),  # another program of this machine
+        ("http://localhost.evil.example", 403),
+        ("http://evil.example/localhost", 403),
+    ],
+)
+def test_another_origin_is_another_site(pipeline: Pipeline, origin: str, status: int) -> None:
+    answer = asked_directly(app_of(pipeline), "v1/faces", VOICE, Origin=origin, **RAW)
+    assert answer.status == status
+
+
 # ---------------------------------------------------------------- limits
 
 

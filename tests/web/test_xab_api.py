@@ -181,7 +181,9 @@ def test_what_is_wrong_is_answered_in_words_and_keeps_what_there_is(
         assert posted(address, "v1/sessions", consent, Sec_Fetch_Site="cross-site").status == 403
         assert posted(address, "v1/sessions", ["x" * 5000]).status == 413
         code = posted(address, "v1/sessions", consent).json["session"]
-        posted(address, f"v1/sessions/{code}/trials", {})
+        trials = f"v1/sessions/{code}/trials"
+        assert posted(address, trials, {}, Sec_Fetch_Site="cross-site").status == 403
+        posted(address, trials, {})
         path = f"v1/sessions/{code}/answers"
         good: dict[str, object] = {"trial": 0, "response": "A", "reaction_ms": 1}
         for bad in (
