@@ -392,6 +392,30 @@ def test_no_request_left_the_origin(page: Any, static_home: str, listener: Liste
     assert any("example.invalid" in line for line in listener.heard)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_that_the_system_forces_hide_nothing(
+    browser: Any, static_home: str, scheme: str
+) -> None:
+    """A face on black, the track of the slider, a switch and the pressed sample are seen."""
+    context = browser.new_context(
+        forced_colors="active", color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = opened(context.new_page(), static_home)
+    choose_sample(page, 2)
+    page.wait_for_selector("#likely button:nth-child(6):not([disabled])")
+    for what in (".mat", "#likely button:nth-child(6)", "#exaggeration", "#landmarks"):
+        with Image.open(io.BytesIO(page.locator(what).screenshot())) as seen:
+            assert np.asarray(seen.convert("L"), float).std() > 10, what
+    pressed, other = (
+        page.locator(f"#samples [aria-pressed={is_pressed}]").first.evaluate(
+            "button => getComputedStyle(button).borderWidth"
+        )
+        for is_pressed in ("true", "false")
+    )
+    assert pressed != other
+    context.close()
+
+
 def test_everything_can_be_reached_by_the_keyboard(context: Any, static_home: str) -> None:
     page = opened(context.new_page(), static_home)
     reached = set()

@@ -524,7 +524,7 @@ def test_several_workers_end_with_the_status_of_the_signal(
     options = ("--model", stand_in_model, "--no-page", "--workers", "2")
     with server(*options) as (address, process):
         process.send_signal(ended_by)
-        assert process.wait(timeout=30) == status
+        assert process.wait(timeout=90) == status
         with pytest.raises(OSError):
             asked(address, "healthz")
 
