@@ -27,7 +27,6 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
 from speech2face import Face, Pipeline, Speech2FaceError, __version__
-from speech2face.audio.io import decode
 from speech2face.inference.matcher import Matcher, matcher_of
 from speech2face.inference.pipeline import EXAGGERATIONS
 from speech2face.inference.png import NOTICE, png_of, png_text
@@ -37,7 +36,7 @@ from speech2face.web.head import HeadAsGet
 from speech2face.web.headers import SecurityHeaders
 from speech2face.web.intake import Intake
 from speech2face.web.limits import ServerLimits
-from speech2face.web.match_api import RECORDING, add_matches
+from speech2face.web.match_api import add_matches, speech_in
 from speech2face.web.metrics import Metrics
 from speech2face.web.pieces import Pieces
 from speech2face.web.problems import MEDIA_TYPE, Problem
@@ -183,8 +182,7 @@ def _face_answer(
     deadline: Deadline,
 ) -> Response:
     """The answer to a recording, made in another thread."""
-    searched = limits.searched_seconds
-    recording = decode(content, max_searched_seconds=searched, name=RECORDING, check=deadline.check)
+    recording = speech_in(content, limits, deadline)
     face = pipeline.reconstruct(
         recording, exaggeration=wish.exaggeration, draws=wish.draws, seed=wish.seed
     )

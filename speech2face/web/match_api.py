@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from numpy.typing import NDArray
 
 from speech2face.audio.io import decode
+from speech2face.audio.recording import Recording
 from speech2face.errors import Speech2FaceError
 from speech2face.face.image import image_of_bytes
 from speech2face.inference.matcher import NO_IDENTIFICATION, Matcher, require_photo_readers
@@ -21,7 +22,6 @@ from speech2face.web.limits import ServerLimits
 from speech2face.web.problems import Problem
 from speech2face.web.uploads import FIELD, PHOTOS, voice_and_photos_of
 
-RECORDING = "the recording"  # what messages call it
 _FILE = {"type": "string", "format": "binary"}
 _BODY = {
     "required": True,
@@ -85,6 +85,14 @@ def _opened(open_matcher: Callable[[], Matcher]) -> Matcher:
         raise Problem(501, f"{error.problem}; {error.remedy}") from error
 
 
+def speech_in(content: bytes, limits: ServerLimits, deadline: Deadline) -> Recording:
+    """The speech of a recording that was sent; decoded no further when nobody waits any more."""
+    searched = limits.searched_seconds
+    return decode(
+        content, max_searched_seconds=searched, name="the recording", check=deadline.check
+    )
+
+
 def _told(
     opened: Callable[[], Matcher],
     limits: ServerLimits,
@@ -94,8 +102,7 @@ def _told(
 ) -> dict[str, Any]:
     """The answer; photos that cannot be used are named with the reason, and the others ranked."""
     matcher = opened()
-    searched = limits.searched_seconds
-    recording = decode(voice, max_searched_seconds=searched, name=RECORDING, check=deadline.check)
+    recording = speech_in(voice, limits, deadline)
     heard = matcher.embed_voice(recording)
     scores: dict[int, float] = {}
     unusable = []

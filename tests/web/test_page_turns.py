@@ -25,6 +25,15 @@ HELD_FILE = """() => {
     });
   };
 }"""
+# Waits until a service worker is in one of some states.
+UNTIL = """() => {
+  window.until = async (worker, states) => {
+    while (!states.includes(worker.state)) {
+      await new Promise((done) => worker.addEventListener("statechange", done, {once: true}));
+    }
+    return worker.state;
+  };
+}"""
 # A microphone for which the browser still asks.
 HELD_MICROPHONE = """() => {
   window.asked = 0;
@@ -293,14 +302,12 @@ def test_a_damaged_site_is_not_kept(
     with file_server(folder) as address:
         context = browser.new_context(locale="en-GB")
         page = opened(context.new_page(), address)
+        page.evaluate(UNTIL)
         state = page.evaluate("""async () => {
           const registration = await navigator.serviceWorker.register("service_worker.js");
           const worker = registration.installing;
           if (worker === null) return "kept";
-          while (!["activated", "redundant"].includes(worker.state)) {
-            await new Promise((done) => worker.addEventListener("statechange", done, {once: true}));
-          }
-          return worker.state;
+          return until(worker, ["activated", "redundant"]);
         }""")
         assert state == "redundant"
         context.close()
@@ -336,14 +343,13 @@ def test_a_new_site_does_not_reach_into_a_page_of_the_old_one(
         newer.pop(site.LIST)
         shutil.rmtree(folder)
         write_site(folder, newer | {site.LIST: site._list_of(newer)})
+        page.evaluate(UNTIL)
         found = page.evaluate("""async () => {
           await caches.open("of another page");
           const registration = await navigator.serviceWorker.getRegistration();
           await registration.update();
           const worker = registration.installing ?? registration.waiting ?? registration.active;
-          while (!["installed", "activated", "redundant"].includes(worker.state)) {
-            await new Promise((done) => worker.addEventListener("statechange", done, {once: true}));
-          }
+          await until(worker, ["installed", "activated", "redundant"]);
           await new Promise((done) => setTimeout(done, 500));
           const words = await (await fetch("languages/en.json")).json();
           return [worker.state, (await caches.keys()).length, words.choose_file];
